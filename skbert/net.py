@@ -1,0 +1,415 @@
+"""Net: the skorch NeuralNet that trains; nothing outside this file sees skorch."""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+from copy import deepcopy
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.special import expit
+from skorch import NeuralNet
+from skorch.callbacks import Callback, PrintLog
+from torch import Tensor
+from tqdm import tqdm
+
+from skbert.batching import Batch, LabelledTokens, Padding, TrainingBatches
+from skbert.inference import predict_logits
+from skbert.metrics import resolve_scoring
+from skbert.module import MultiLabelModule
+from skbert.step import TrainingStep, linear_schedule, parameter_groups
+from skbert.structure import freeze
+from skbert.tokenization import RaggedTokens
+
+__all__ = ["MultiLabelNet", "TrainingSets"]
+
+# Beside the chosen score, every epoch records these on the validation data: the
+# columns that people know from the Trainer's table.
+_RECORDED_SCORES = {
+    "valid_f1_micro": "f1_micro",
+    "valid_roc_auc_micro": "roc_auc_micro",
+    "valid_accuracy": "accuracy",
+}
+
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+
+
+@dataclass(frozen=True)
+class TrainingSets:
+    """What a fit reads: ``train``, and ``valid`` or None."""
+
+    train: LabelledTokens
+    valid: LabelledTokens | None = None
+
+
+class MultiLabelNet(NeuralNet):
+    """A skorch net over ragged tokens, with one optimizer step per training step.
+
+    The losses of an epoch stay on the device until it ends, so that no batch waits
+    for the one before. Callbacks see all epoch events; batch events carry a loss
+    that is still a tensor on the device.
+
+    Parameters
+    ----------
+    module : MultiLabelModule
+        The network itself, not a class.
+    criterion : MultiLabelLoss
+        The loss itself, not a class.
+    padding : Padding
+    precision : {"fp32", "bf16", "fp16"}
+    head_lr, weight_decay, warmup : float
+    max_grad_norm : float or None
+    accumulation : int
+        Batches per optimizer step.
+    trainable_layers : int or None
+    freeze_embeddings : bool
+    scoring : str or callable
+        Chooses the best epoch when there is validation data.
+    threshold : float or ndarray of shape (n_labels,)
+        The cut of the recorded F1 and accuracy.
+    n_iter_no_change : int or None
+        Epochs without a better score before training stops.
+    seed : int
+    **kwargs
+        Of ``skorch.NeuralNet``.
+    """
+
+    def __init__(
+        self,
+        module: MultiLabelModule,
+        criterion,
+        *,
+        padding: Padding,
+        precision: str,
+        head_lr: float = 1e-3,
+        weight_decay: float = 0.01,
+        warmup: float = 0.1,
+        max_grad_norm: float | None = 1.0,
+        accumulation: int = 1,
+        trainable_layers: int | None = None,
+        freeze_embeddings: bool = True,
+        scoring="average_precision",
+        threshold: float | np.ndarray = 0.5,
+        n_iter_no_change: int | None = None,
+        seed: int = 0,
+        **kwargs,
+    ) -> None:
+        self.head_lr = head_lr
+        self.weight_decay = weight_decay
+        self.warmup = warmup
+        self.max_grad_norm = max_grad_norm
+        self.accumulation = accumulation
+        self.trainable_layers = trainable_layers
+        self.freeze_embeddings = freeze_embeddings
+        self.precision = precision
+        self.scoring = scoring
+        self.threshold = threshold
+        self.n_iter_no_change = n_iter_no_change
+        self.padding = padding
+        self.seed = seed
+        super().__init__(
+            module,
+            criterion,
+            train_split=None,
+            # They read per-batch losses as Python numbers: a wait for every batch.
+            callbacks__train_loss=None,
+            callbacks__valid_loss=None,
+            **kwargs,
+        )
+
+    # --- what skorch asks a net to say -------------------------------------------
+
+    @property
+    def _default_callbacks(self):
+        # skorch reads its defaults from this property: a table that is plain text
+        # when it does not go to a terminal is the one change.
+        defaults = dict(super()._default_callbacks)
+        defaults["print_log"] = PrintLog(sink=_print_row)
+        return list(defaults.items())
+
+    def initialize_module(self):
+        """Use the module that was given, its frozen parts marked."""
+        super().initialize_module()
+        self.always_eval_ = freeze(
+            self.module_,
+            self.module_.encoder,
+            trainable_layers=self.trainable_layers,
+            embeddings=self.freeze_embeddings,
+        )
+        return self
+
+    def initialize_optimizer(self, triggered_directly=None):
+        """Create AdamW (Loshchilov and Hutter 2019) over the trainable parameters."""
+        self.optimizer_ = torch.optim.AdamW(
+            parameter_groups(
+                self.module_.named_parameters(),
+                {name for name, _ in self.module_.head_parameters()},
+                learning_rate=self.lr,
+                head_learning_rate=self.head_lr,
+                weight_decay=self.weight_decay,
+            ),
+            # One kernel for all parameters.
+            fused=torch.device(self.device).type in ("cpu", "cuda"),
+        )
+        return self
+
+    def get_split_datasets(self, X: TrainingSets, y=None, **fit_params):
+        """Return the two sets, split long before."""
+        return X.train, X.valid
+
+    def get_iterator(self, dataset: LabelledTokens, training: bool = False):
+        """Return the batches of the fit, or a validation set as it is."""
+        return self.batches_ if training else dataset
+
+    # --- training -----------------------------------------------------------------
+
+    def fit_sets(
+        self,
+        sets: TrainingSets,
+        optimizer_state: dict | None = None,
+        *,
+        keep_optimizer: bool = False,
+    ) -> MultiLabelNet:
+        """Train for ``max_epochs``; leave the best epoch's weights in the module.
+
+        Parameters
+        ----------
+        sets : TrainingSets
+        optimizer_state : dict, optional
+            Of an earlier fit, to go on from (its moments, not its rates).
+        keep_optimizer : bool, default=False
+            Keep the optimizer and its state for a later fit.
+        """
+        self.initialize()
+        if optimizer_state is not None:
+            _continue_optimizer(self.optimizer_, optimizer_state)
+        self.batches_ = TrainingBatches(
+            sets.train,
+            batch_size=self.batch_size,
+            padding=self.padding,
+            seed=self.seed,
+            accumulation=self.accumulation,
+        )
+        self.step_ = self._make_step(self.batches_.n_steps * self.max_epochs)
+        self.best_ = BestWeights()
+        self.interrupted_ = False
+        self.notify("on_train_begin", X=sets, y=None)
+        try:
+            for _ in range(self.max_epochs):
+                self.fit_loop(sets, epochs=1)
+                if self._is_stale():
+                    break
+        except KeyboardInterrupt:
+            # Ctrl-C, or a callback's way to end the training: skorch's EarlyStopping
+            # raises it. Either way the best weights so far are the result.
+            pass
+        self.notify("on_train_end", X=sets, y=None)
+        self.best_.restore(self.module_)
+        # They hold the data, the gradients and the optimizer's moments: gigabytes
+        # that prediction never needs.
+        self.batches_ = self.step_ = self.best_ = None
+        self.always_eval_ = []
+        if not keep_optimizer:
+            self.optimizer_ = None
+        self.module_.zero_grad(set_to_none=True)
+        self.module_.eval()
+        return self
+
+    def initialize_for_prediction(self) -> MultiLabelNet:
+        """Make the net ready to predict with the weights that it was given."""
+        self.initialize()
+        self.optimizer_ = None
+        self.module_.eval()
+        return self
+
+    def _make_step(self, n_steps: int) -> TrainingStep:
+        return TrainingStep(
+            self.module_,
+            self.criterion_,
+            self.optimizer_,
+            linear_schedule(self.optimizer_, n_steps, self.warmup),
+            device=torch.device(self.device),
+            precision=self.precision,
+            max_grad_norm=self.max_grad_norm,
+            on_grad_computed=self._gradient_hook(),
+        )
+
+    def _is_stale(self) -> bool:
+        """Say whether the last ``n_iter_no_change`` epochs brought nothing better."""
+        if self.n_iter_no_change is None:
+            return False
+        best = [row[f"{self._score_name}_best"] for row in self.history]
+        return not any(best[-self.n_iter_no_change :])
+
+    @property
+    def _score_name(self) -> str:
+        return f"valid_{self.scoring if isinstance(self.scoring, str) else 'score'}"
+
+    def _gradient_hook(self):
+        """Return what tells callbacks of gradients; None if nobody listens."""
+        listeners = [
+            callback
+            for _, callback in self.callbacks_
+            if type(callback).on_grad_computed is not Callback.on_grad_computed
+        ]
+        if not listeners:
+            return None
+
+        def notify(batch: Batch) -> None:
+            for callback in listeners:
+                callback.on_grad_computed(
+                    self,
+                    named_parameters=list(self.module_.named_parameters()),
+                    batch=batch,
+                    training=True,
+                )
+
+        return notify
+
+    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
+        """Train on every batch, or score the validation set."""
+        if iterator is None:
+            return
+        if training:
+            self._train_epoch(iterator, step_fn)
+        else:
+            self._validate(iterator)
+
+    def _train_epoch(self, batches: TrainingBatches, step_fn) -> None:
+        self.module_.train()
+        for part in self.always_eval_:
+            part.eval()
+        total = torch.zeros((), device=self.device)
+        try:
+            for batch in self._with_progress(batches):
+                self.notify("on_batch_begin", batch=batch, training=True)
+                step = step_fn(batch)
+                total += step["loss"]
+                self.notify("on_batch_end", batch=batch, training=True, **step)
+        except KeyboardInterrupt:
+            self.interrupted_ = True
+            raise
+        # Each step's loss is a mean, so their mean is the epoch's.
+        self.history.record("train_loss", total.item() / batches.n_steps)
+        self._check_finite(self.history[-1, "train_loss"])
+
+    def _with_progress(self, batches: TrainingBatches):
+        # disable=None: no bar where standard error is not a terminal.
+        return tqdm(
+            batches,
+            desc=f"epoch {self.history[-1, 'epoch']}/{self.max_epochs}",
+            leave=False,
+            disable=None if self.verbose else True,
+        )
+
+    def train_step(self, batch: Batch, **fit_params) -> dict:
+        """Make one step; its loss stays on the device."""
+        return {"loss": self.step_(batch)}
+
+    def _check_finite(self, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise ValueError(
+                f"The training loss became {loss} in epoch {len(self.history)}. The "
+                f"learning rate is probably too high (learning_rate={self.lr:g}, head "
+                f"{self.head_lr:g}): divide it by ten. Extreme pos_weight or "
+                "sample_weight can do it, too; precision='fp32' rules out overflow."
+            )
+
+    def _validate(self, valid: LabelledTokens) -> None:
+        logits = self.predict_logits(valid.tokens)
+        self.history.record("valid_loss", self._mean_loss(logits, valid))
+        y_true = valid.targets.with_nan()
+        proba = expit(logits.astype(np.float64))
+        y_pred = (proba >= np.asarray(self.threshold)).astype(np.int64)
+        for name, scoring in _RECORDED_SCORES.items():
+            self.history.record(name, resolve_scoring(scoring)(y_true, proba, y_pred))
+        score = resolve_scoring(self.scoring)(y_true, proba, y_pred)
+        self.history.record(self._score_name, score)
+        # skorch's name for "this row is the best so far in that column".
+        self.history.record(f"{self._score_name}_best", self.best_.offer(score, self.module_))
+
+    def _mean_loss(self, logits: np.ndarray, dataset: LabelledTokens) -> float:
+        weights = dataset.loss_weights(np.arange(len(dataset)))
+        known = max(int(dataset.targets.known.sum()), 1)
+        tensors = (logits, dataset.targets.values, weights / np.float32(known))
+        with torch.no_grad():
+            loss = self.criterion_(*(torch.from_numpy(t).to(self.device) for t in tensors))
+        return loss.item()
+
+    def __getstate__(self):
+        # `module` and `module_` are one object; skorch would pickle it twice.
+        return {**super().__getstate__(), "module": None}
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        self.module = self.module_
+
+    # --- prediction ---------------------------------------------------------------
+
+    def predict_logits(self, tokens: RaggedTokens) -> np.ndarray:
+        """Return the logits, shape (n_texts, n_labels), float32."""
+        if self.module_.training:
+            self.module_.eval()
+        return predict_logits(
+            self.module_,
+            tokens,
+            n_labels=self.module_.output_layer.out_features,
+            padding=self.padding,
+            device=torch.device(self.device),
+            precision=self.precision,
+        )
+
+    def infer(self, x: Batch, **fit_params) -> Tensor:
+        """Return the float32 logits of a batch; for callbacks that want them."""
+        x = x.to(torch.device(self.device))
+        return self.module_(x.input_ids, x.attention_mask).float()
+
+    def get_loss(self, y_pred: Tensor, y_true: Batch, X=None, training=False):
+        """Return the loss of logits against a batch."""
+        return self.criterion_(y_pred, y_true.targets, y_true.weights)
+
+
+class BestWeights:
+    """The trainable weights of the epoch with the best score, in CPU memory."""
+
+    def __init__(self) -> None:
+        self.score = -math.inf
+        self.weights: dict[str, Tensor] = {}
+
+    def offer(self, score: float, module: torch.nn.Module) -> bool:
+        """Keep a copy of the weights if ``score`` is the best; nan never is."""
+        if not score > self.score:
+            return False
+        self.score = score
+        self.weights = {
+            name: parameter.detach().to("cpu", copy=True)
+            for name, parameter in module.named_parameters()
+            if parameter.requires_grad
+        }
+        return True
+
+    @torch.no_grad()
+    def restore(self, module: torch.nn.Module) -> None:
+        """Put the best weights back, if any were kept."""
+        parameters = dict(module.named_parameters())
+        for name, weight in self.weights.items():
+            parameters[name].copy_(weight)
+
+
+def _continue_optimizer(optimizer: torch.optim.Optimizer, state: dict) -> None:
+    """Take over an earlier fit's moments, where they are of the same parameters."""
+    shapes = [len(group["params"]) for group in optimizer.param_groups]
+    if shapes != [len(group["params"]) for group in state["param_groups"]]:
+        return  # other layers are trainable now
+    fresh = [dict(group, params=None) for group in optimizer.param_groups]
+    optimizer.load_state_dict(deepcopy(state))
+    for group, new in zip(optimizer.param_groups, fresh, strict=True):
+        group.update({key: new[key] for key in ("lr", "weight_decay")})
+        group.pop("initial_lr", None)
+
+
+def _print_row(row: str) -> None:
+    print(row if sys.stdout.isatty() else _ANSI.sub("", row))

@@ -1,0 +1,234 @@
+"""Plan: parameters, data and a checkpoint -> all that a fit needs, checked.
+
+Whatever can be wrong with a fit is found here, before any weight is loaded.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from skbert import checks
+from skbert.batching import LabelledTokens
+from skbert.checkpoint import Checkpoint, open_checkpoint
+from skbert.device import resolve_device, resolve_precision
+from skbert.model_selection import multilabel_train_test_split
+from skbert.net import TrainingSets
+from skbert.randomness import draw_seed
+from skbert.settings import FitSettings, resolve_settings
+from skbert.targets import Targets, encode_targets
+from skbert.tokenization import RaggedTokens, tokenize
+
+__all__ = ["FitPlan", "plan_fit"]
+
+_TRUNCATION_WARNING = 0.1  # share of texts that were cut
+_NAMES_IN_A_WARNING = 10
+
+
+@dataclass(frozen=True)
+class FitPlan:
+    """All that a fit needs.
+
+    Attributes
+    ----------
+    checkpoint : Checkpoint
+    sets : TrainingSets
+        In which constant labels are unknown: they take no part in the loss.
+    targets : Targets
+        Of the training set, as they are.
+    label_names : ndarray of shape (n_labels,), object
+    truncated_fraction : float
+    settings : FitSettings
+    seed : int
+    """
+
+    checkpoint: Checkpoint
+    sets: TrainingSets
+    targets: Targets
+    label_names: np.ndarray
+    truncated_fraction: float
+    settings: FitSettings
+    seed: int
+
+
+def plan_fit(
+    estimator, previous: Checkpoint | None, training: tuple, validation: tuple
+) -> FitPlan:
+    """Check everything and plan the fit.
+
+    Parameters
+    ----------
+    estimator : TransformerMultiLabelClassifier
+    previous : Checkpoint or None
+        Of the fit that this one goes on from.
+    training, validation : tuple of (X, y, sample_weight)
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the data or a parameter is wrong.
+    """
+    has_validation = (
+        validation[0] is not None or estimator.validation_fraction is not None
+    )
+    checks.check_parameters(estimator, has_validation=has_validation)
+    texts, targets, weight = _check_set(estimator, *training)
+    checks.check_label_parameters(estimator, targets.n_labels)
+    valid = _check_validation(estimator, targets, *validation)
+    device = resolve_device(estimator.device)
+    precision = resolve_precision(estimator.precision, device)
+    checkpoint = previous or open_checkpoint(
+        estimator.model,
+        revision=estimator.revision,
+        local_files_only=estimator.local_files_only,
+        pooling=estimator.pooling,
+    )
+    checks.check_against_checkpoint(estimator, checkpoint)
+
+    label_names = _label_names(targets)
+    if previous is not None:
+        _check_same_labels(estimator, label_names, targets)
+
+    seed = draw_seed(estimator.random_state)
+    train = _tokenized(estimator, checkpoint, texts, targets, weight)
+    sets = _split(estimator, checkpoint, train, valid, seed)
+    truncated = _warn_of_truncation(train.tokens, estimator.max_length)
+    return FitPlan(
+        checkpoint=checkpoint,
+        sets=replace(sets, train=_without_constant_labels(sets.train, label_names)),
+        targets=sets.train.targets,
+        label_names=label_names,
+        truncated_fraction=truncated,
+        settings=resolve_settings(
+            estimator,
+            n_samples=len(sets.train),
+            hidden_size=checkpoint.config.hidden_size,
+            pooling=checkpoint.pooling,
+            precision=precision,
+            device=device,
+        ),
+        seed=seed,
+    )
+
+
+def _check_set(estimator, X, y, sample_weight, classes=None, suffix=""):
+    """Check one set; rows of weight 0 are left out, as if they were not there."""
+    texts = estimator._check_texts(X, f"X{suffix}")
+    targets = encode_targets(y, classes=classes)
+    checks.check_same_length(texts, targets, suffix)
+    weight = checks.check_sample_weight(
+        sample_weight, len(texts), f"sample_weight{suffix}"
+    )
+    if weight is not None and not weight.all():
+        rows = np.flatnonzero(weight)
+        texts, targets = [texts[row] for row in rows], targets.take(rows)
+        weight = weight[rows] / weight[rows].mean()
+    return texts, targets, weight
+
+
+def _check_validation(estimator, targets: Targets, X_val, y_val, sample_weight_val):
+    if (X_val is None) != (y_val is None):
+        missing = "X_val" if X_val is None else "y_val"
+        raise ValueError(f"{missing} is missing: X_val and y_val go together.")
+    if X_val is None:
+        return None
+    valid = _check_set(
+        estimator, X_val, y_val, sample_weight_val, targets.classes, suffix="_val"
+    )
+    labels, expected = valid[1], targets
+    if labels.n_labels != expected.n_labels:
+        raise ValueError(
+            f"y_val has {labels.n_labels} label(s), but y has {expected.n_labels}."
+        )
+    if (labels.classes is None) != (expected.classes is None):
+        raise ValueError("y and y_val must both have one dimension, or both two.")
+    if labels.label_names is not None and expected.label_names is not None:
+        differ = labels.label_names != expected.label_names
+        if differ.any():
+            column = int(np.argmax(differ))
+            raise ValueError(
+                f"y_val's column {column} is {labels.label_names[column]!r}, but y's "
+                f"is {expected.label_names[column]!r}; use y_val[y.columns]."
+            )
+    return valid
+
+
+def _tokenized(estimator, checkpoint, texts, targets, weight) -> LabelledTokens:
+    tokens = tokenize(
+        checkpoint.tokenizer,
+        texts,
+        max_length=estimator.max_length,
+        long_text=estimator.long_text,
+    )
+    return LabelledTokens(tokens, targets, weight)
+
+
+def _split(estimator, checkpoint, train: LabelledTokens, valid, seed) -> TrainingSets:
+    if valid is not None:
+        return TrainingSets(train, _tokenized(estimator, checkpoint, *valid))
+    if estimator.validation_fraction is None:
+        return TrainingSets(train)
+    train_rows, valid_rows, _, _ = multilabel_train_test_split(
+        np.arange(len(train)),
+        train.targets.with_nan(),
+        test_size=estimator.validation_fraction,
+        random_state=seed,
+    )
+    # In their original order: which rows are drawn is what counts.
+    return TrainingSets(
+        train.take(np.sort(train_rows)), train.take(np.sort(valid_rows))
+    )
+
+
+def _label_names(targets: Targets) -> np.ndarray:
+    if targets.label_names is not None:
+        return targets.label_names
+    if targets.classes is not None:
+        return np.array([str(targets.classes[1])], dtype=object)
+    return np.array([f"label_{i}" for i in range(targets.n_labels)], dtype=object)
+
+
+def _check_same_labels(estimator, label_names: np.ndarray, targets: Targets) -> None:
+    same_kind = (targets.classes is None) == (estimator.classes_.ndim == 2)
+    if same_kind and list(label_names) == list(estimator.label_names_):
+        return
+    raise ValueError(
+        f"warm_start=True goes on with the labels {list(estimator.label_names_)}, but "
+        f"y has {list(label_names)}. Use warm_start=False for a new set of labels."
+    )
+
+
+def _warn_of_truncation(tokens: RaggedTokens, max_length: int) -> float:
+    fraction = float(tokens.truncated.mean())
+    if fraction > _TRUNCATION_WARNING:
+        warnings.warn(
+            f"{fraction:.0%} of the texts are longer than max_length={max_length} "
+            "tokens and were cut. A larger max_length reads more of them, "
+            "long_text='head_tail' keeps their beginnings and ends.",
+            UserWarning,
+            stacklevel=2,
+        )
+    return fraction
+
+
+def _without_constant_labels(
+    train: LabelledTokens, label_names: np.ndarray
+) -> LabelledTokens:
+    """Make the labels unknown from which nothing can be learned."""
+    constant = train.targets.constant
+    if not constant.any():
+        return train
+    names = ", ".join(repr(name) for name in label_names[constant])
+    if constant.sum() > _NAMES_IN_A_WARNING:
+        shown = label_names[constant][:_NAMES_IN_A_WARNING]
+        names = ", ".join(map(repr, shown)) + f" and {constant.sum() - len(shown)} more"
+    warnings.warn(
+        f"{constant.sum()} label(s) have no positive or no negative example in the "
+        f"training data and get their prior as probability for every text: {names}.",
+        UserWarning,
+        stacklevel=2,
+    )
+    known = train.targets.known & ~constant
+    return replace(train, targets=replace(train.targets, known=known))

@@ -1,0 +1,35 @@
+"""Randomness: one seed per fit, and the caller's generators left as they were."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from sklearn.utils import check_random_state
+
+__all__ = ["draw_seed", "isolated_random_state"]
+
+
+def draw_seed(random_state: int | np.random.RandomState | None) -> int:
+    """Return the seed of one fit.
+
+    An int is that seed. A RandomState gives its next number, as scikit-learn's
+    estimators do. None draws from the operating system, so that NumPy's global state
+    is left alone.
+    """
+    if random_state is None:
+        return int(np.random.SeedSequence().generate_state(1)[0])
+    if isinstance(random_state, np.random.RandomState):
+        return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+    return int(random_state)
+
+
+@contextmanager
+def isolated_random_state(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed torch for the block and restore its generators afterwards."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield

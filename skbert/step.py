@@ -1,0 +1,144 @@
+"""Step: one batch in, weights a little better, its loss out. Knows nothing of skorch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from skbert.batching import Batch
+from skbert.device import autocast
+
+__all__ = ["TrainingStep", "linear_schedule", "parameter_groups"]
+
+
+def parameter_groups(
+    named_parameters: Iterable[tuple[str, nn.Parameter]],
+    head: set[str],
+    *,
+    learning_rate: float,
+    head_learning_rate: float,
+    weight_decay: float,
+) -> list[dict]:
+    """Sort the trainable parameters into the optimizer's groups.
+
+    Biases and the weights of norms, all of one dimension, are not decayed, as in
+    BERT's own fine-tuning code.
+
+    Parameters
+    ----------
+    named_parameters : iterable of (str, Parameter)
+    head : set of str
+        The names that get the head's learning rate.
+    learning_rate, head_learning_rate, weight_decay : float
+
+    Returns
+    -------
+    list of dict
+        For an optimizer of torch; no group is empty.
+    """
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in named_parameters:
+        if parameter.requires_grad:
+            key = (name in head, parameter.ndim > 1)
+            groups.setdefault(key, []).append(parameter)
+    return [
+        {
+            "params": parameters,
+            "lr": head_learning_rate if in_head else learning_rate,
+            "weight_decay": weight_decay if decays else 0.0,
+        }
+        for (in_head, decays), parameters in groups.items()
+    ]
+
+
+def _linear_factor(step: int, *, n_steps: int, n_warmup: int) -> float:
+    if step < n_warmup:
+        return (step + 1) / (n_warmup + 1)
+    return max(0.0, (n_steps - step) / max(1, n_steps - n_warmup))
+
+
+def linear_schedule(optimizer: Optimizer, n_steps: int, warmup: float) -> LambdaLR:
+    """Return the schedule that rises linearly, then falls linearly to zero.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    n_steps : int
+        Steps of the whole fit.
+    warmup : float
+        Fraction of ``n_steps`` in which the rates rise.
+    """
+    n_warmup = round(warmup * n_steps)
+    return LambdaLR(
+        optimizer, partial(_linear_factor, n_steps=n_steps, n_warmup=n_warmup)
+    )
+
+
+class TrainingStep:
+    """Forward, loss, backward, clip, update, schedule: the eager reference.
+
+    Parameters
+    ----------
+    module : Module
+        Called with ``(input_ids, attention_mask)``; returns logits.
+    loss : Module
+        Called with ``(logits, targets, weights)``; returns a sum.
+    optimizer : Optimizer
+    schedule : LambdaLR
+    device : torch.device
+    precision : {"fp32", "bf16", "fp16"}
+    max_grad_norm : float or None
+    on_grad_computed : callable, optional
+        Called with the batch when its gradients are there, before the update.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        loss: nn.Module,
+        optimizer: Optimizer,
+        schedule: LambdaLR,
+        *,
+        device: torch.device,
+        precision: str,
+        max_grad_norm: float | None,
+        on_grad_computed: Callable[[Batch], None] | None = None,
+    ) -> None:
+        self.module = module
+        self.loss = loss
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self.device = device
+        self.precision = precision
+        self.max_grad_norm = max_grad_norm
+        self.on_grad_computed = on_grad_computed
+        self.parameters = [p for p in module.parameters() if p.requires_grad]
+        # Only fp16 has too few exponent bits for gradients.
+        self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """Train on one batch; return its loss, still on the device."""
+        batch = batch.to(self.device)
+        with autocast(self.device, self.precision):
+            logits = self.module(batch.input_ids, batch.attention_mask)
+        loss = self.loss(logits, batch.targets, batch.weights)
+        self.scaler.scale(loss).backward()
+        if self.on_grad_computed is not None:
+            self.on_grad_computed(batch)
+        if batch.ends_step:
+            self._update()
+        return loss.detach()
+
+    def _update(self) -> None:
+        if self.max_grad_norm is not None:
+            self.scaler.unscale_(self.optimizer)
+            torch.nn.utils.clip_grad_norm_(self.parameters, self.max_grad_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.schedule.step()

@@ -1,0 +1,139 @@
+"""Structure: an architecture's layers, embeddings and limits, read off its modules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
+
+from skbert.batching import Padding
+
+__all__ = ["EncoderStructure", "encoder_structure", "freeze"]
+
+
+@dataclass(frozen=True)
+class EncoderStructure:
+    """What an architecture allows, read off its modules and not off its name.
+
+    Attributes
+    ----------
+    n_layers : int
+    max_length : int or None
+        Most tokens of one text; None where positions are not tabulated.
+    padding : Padding
+        How batches must be padded.
+    """
+
+    n_layers: int
+    max_length: int | None
+    padding: Padding
+
+
+def encoder_structure(config: PreTrainedConfig, pad_id: int) -> EncoderStructure:
+    """Read the structure of an architecture without loading any weight.
+
+    Parameters
+    ----------
+    config : PreTrainedConfig
+    pad_id : int
+        The tokenizer's padding token.
+    """
+    with torch.device("meta"):
+        encoder = AutoModel.from_config(config)
+    group = getattr(config, "downsampling_rate", None)  # CANINE's name for it
+    return EncoderStructure(
+        n_layers=len(_layers(encoder)),
+        max_length=_position_limit(encoder),
+        padding=Padding(pad_id) if group is None else Padding(pad_id, group, group),
+    )
+
+
+def _position_limit(encoder: nn.Module) -> int | None:
+    limits = [
+        # RoBERTa and its kin start counting positions after the padding index.
+        table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1)
+        for name, table in encoder.named_modules()
+        if isinstance(table, nn.Embedding)
+        and name.rpartition(".")[2] == "position_embeddings"
+    ]
+    return min(limits, default=None)
+
+
+def _layers(encoder: PreTrainedModel) -> list[nn.Module]:
+    """Return the encoder's layers, lowest first; empty where they cannot be told."""
+    depth = encoder.config.num_hidden_layers
+    for module in encoder.modules():
+        if isinstance(module, nn.ModuleList) and len(module) == depth:
+            return list(module)
+    return []
+
+
+def freeze(
+    module: nn.Module,
+    encoder: PreTrainedModel, *, trainable_layers: int | None, embeddings: bool
+) -> list[nn.Module]:
+    """Freeze the embeddings and all but the top layers.
+
+    Parameters
+    ----------
+    module : Module
+        Encoder and head.
+    encoder : PreTrainedModel
+    trainable_layers : int or None
+        Number of top layers that stay trainable; None for all, 0 for the head only.
+    embeddings : bool
+        Whether to freeze the embeddings. With ``trainable_layers`` they always are.
+
+    Returns
+    -------
+    list of Module
+        What must stay in eval mode while training: a frozen layer below the
+        trainable ones computes the same activations in every epoch.
+    """
+    module.requires_grad_(True)
+    if trainable_layers == 0:
+        encoder.requires_grad_(False)
+        return [encoder]
+    layers = _layers(encoder)
+    frozen: list[nn.Module] = _embeddings(encoder, layers)
+    if trainable_layers is None:
+        for part in frozen if embeddings else []:
+            part.requires_grad_(False)
+        return []
+    frozen += layers[: len(layers) - trainable_layers]
+    above = _parameters_above(encoder, layers)
+    top = {id(p) for layer in layers[-trainable_layers:] for p in layer.parameters()}
+    for parameter in encoder.parameters():
+        parameter.requires_grad_(id(parameter) in top | above)
+    return frozen
+
+
+def _embeddings(encoder: nn.Module, layers: list[nn.Module]) -> list[nn.Module]:
+    """Return the encoder's parts that hold embedding tables and no layers."""
+    inside = set(layers)
+    return [
+        child
+        for child in encoder.children()
+        if any(isinstance(module, nn.Embedding) for module in child.modules())
+        and inside.isdisjoint(child.modules())
+        and child not in inside
+    ]
+
+
+def _parameters_above(encoder: nn.Module, layers: list[nn.Module]) -> set[int]:
+    """Return the ids of the parameters applied after the last layer.
+
+    Modules are registered in the order in which they run; tables of relative
+    positions stand after the layers but feed all of them.
+    """
+    tables = {
+        id(parameter)
+        for module in encoder.modules()
+        if isinstance(module, nn.Embedding)
+        for parameter in module.parameters()
+    }
+    ids = [id(parameter) for parameter in encoder.parameters()]
+    last = max(ids.index(id(p)) for p in layers[-1].parameters())
+    return set(ids[last + 1 :]) - tables

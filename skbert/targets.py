@@ -1,0 +1,237 @@
+"""Targets: whatever a user calls ``y`` -> float matrix, mask of what is known, names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+from scipy.special import logit
+from sklearn.utils.multiclass import type_of_target
+
+__all__ = ["Targets", "encode_targets"]
+
+_HOW_TO_BINARIZE = (
+    "y holds lists of label names. Turn them into a 0/1 matrix first:\n"
+    "    from sklearn.preprocessing import MultiLabelBinarizer\n"
+    "    binarizer = MultiLabelBinarizer()\n"
+    "    Y = pd.DataFrame(binarizer.fit_transform(y), columns=binarizer.classes_)"
+)
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What ``y`` says, in the one form that the rest of skbert reads.
+
+    Attributes
+    ----------
+    values : ndarray of shape (n_samples, n_labels), float32
+        0 or 1; 0 where the value is unknown.
+    known : ndarray of shape (n_samples, n_labels), bool
+        False where ``y`` was NaN.
+    label_names : ndarray of shape (n_labels,), object or None
+        Column names of a DataFrame, as ``str``.
+    classes : ndarray of shape (2,) or None
+        The two classes of a one-dimensional ``y``, None for a label matrix.
+    """
+
+    values: np.ndarray
+    known: np.ndarray
+    label_names: np.ndarray | None = None
+    classes: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def n_labels(self) -> int:
+        return self.values.shape[1]
+
+    @property
+    def positives(self) -> np.ndarray:
+        """Number of known positives of each label, shape (n_labels,)."""
+        return self.values.sum(axis=0, dtype=np.float64)
+
+    @property
+    def support(self) -> np.ndarray:
+        """Number of known values of each label, shape (n_labels,)."""
+        return self.known.sum(axis=0, dtype=np.float64)
+
+    @property
+    def constant(self) -> np.ndarray:
+        """True for a label with no known positive or no known negative."""
+        return (self.positives == 0) | (self.positives == self.support)
+
+    @property
+    def prior_logits(self) -> np.ndarray:
+        """Log-odds of each label's smoothed prior, shape (n_labels,), float64.
+
+        Half a positive and half a negative are added (the Haldane-Anscombe
+        correction), so that a label that is constant has a finite prior.
+        """
+        return logit((self.positives + 0.5) / (self.support + 1.0))
+
+    def take(self, rows: np.ndarray) -> Targets:
+        """Return the targets of ``rows`` (indices or a boolean mask)."""
+        return replace(self, values=self.values[rows], known=self.known[rows])
+
+    def with_nan(self) -> np.ndarray:
+        """Return a float32 matrix with NaN where the value is unknown."""
+        return np.where(self.known, self.values, np.float32(np.nan))
+
+
+def encode_targets(y, *, classes: np.ndarray | None = None) -> Targets:
+    """Check ``y`` and bring it into matrix form.
+
+    Parameters
+    ----------
+    y : array-like, sparse matrix or DataFrame
+        Shape (n_samples, n_labels) with 0, 1, bool or NaN for unknown; or shape
+        (n_samples,) with two classes.
+    classes : ndarray of shape (2,), optional
+        The classes that a one-dimensional ``y`` must come from. By default they
+        are the values found, which must be two.
+
+    Returns
+    -------
+    Targets
+
+    Raises
+    ------
+    ValueError
+        If ``y`` is missing, empty, multiclass, continuous, or holds anything but
+        0, 1 and NaN in two dimensions.
+    """
+    if y is None:
+        raise ValueError(
+            "This estimator requires y to be passed, but the target y is None."
+        )
+    if sparse.issparse(y):
+        return _encode_matrix(y.toarray(), None)
+    if isinstance(y, pd.DataFrame):
+        return _encode_matrix(y, _names_of_columns(y))
+    array = _as_array(y)
+    if array.ndim == 1:
+        return _encode_binary(array, classes)
+    if array.ndim == 2:
+        return _encode_matrix(array, None)
+    raise ValueError(
+        f"Unknown label type: y has {array.ndim} dimensions; it must be a 0/1 matrix "
+        "of shape (n_samples, n_labels) or a vector of two classes."
+    )
+
+
+def _names_of_columns(frame: pd.DataFrame) -> np.ndarray:
+    names = np.array([str(column) for column in frame.columns], dtype=object)
+    unique, counts = np.unique(names.astype(str), return_counts=True)
+    if np.any(counts > 1):
+        raise ValueError(
+            f"y has two columns called {unique[counts > 1][0]!r}; label names must be "
+            "unique. Rename or drop one of them."
+        )
+    return names
+
+
+def _as_array(y) -> np.ndarray:
+    """Return ``y`` as an array; lists of label names get a helpful error."""
+    if not hasattr(y, "__array__") and not isinstance(y, (list, tuple)):
+        y = list(y) if hasattr(y, "__iter__") and not isinstance(y, str) else y
+    try:
+        array = np.asarray(y)
+    except ValueError as error:  # ragged nested lists
+        raise ValueError(_HOW_TO_BINARIZE) from error
+    if array.ndim == 0:
+        raise ValueError(
+            f"y is a single {type(y).__name__}; it must be a 0/1 matrix of shape "
+            "(n_samples, n_labels) or a vector of two classes."
+        )
+    if array.ndim == 1 and array.dtype == object and len(array):
+        if isinstance(array[0], (list, tuple, set, frozenset, np.ndarray)):
+            raise ValueError(_HOW_TO_BINARIZE)
+    if array.ndim == 2 and array.dtype.kind in "US":
+        raise ValueError(_HOW_TO_BINARIZE)
+    return array
+
+
+def _encode_matrix(y, names: np.ndarray | None) -> Targets:
+    matrix = _to_float(y, names)
+    if matrix.shape[1] == 0:
+        raise ValueError(
+            "y has no label columns (its shape is "
+            f"{matrix.shape}); it needs at least one."
+        )
+    if len(matrix) == 0:
+        raise ValueError("y has 0 rows; at least one is needed.")
+    known = ~np.isnan(matrix)
+    wrong = known & (matrix != 0) & (matrix != 1)
+    if wrong.any():
+        row, column = (int(i) for i in np.argwhere(wrong)[0])
+        raise ValueError(
+            f"Unknown label type: y must hold 0, 1 or NaN (unknown), but row {row}, "
+            f"{_column(column, names)} is {matrix[row, column]:g}. Labels that are "
+            "scores, counts or class numbers must be binarized first."
+        )
+    values = np.where(known, matrix, 0).astype(np.float32)
+    return Targets(values, known, label_names=names)
+
+
+def _to_float(y, names: np.ndarray | None) -> np.ndarray:
+    """Return a float64 matrix with NaN for unknown, or name the first bad cell."""
+    try:
+        if isinstance(y, pd.DataFrame):
+            return y.to_numpy(dtype=np.float64, na_value=np.nan)
+        if np.iscomplexobj(y):
+            raise TypeError("complex numbers")
+        return np.asarray(y, dtype=np.float64)
+    except (TypeError, ValueError):
+        cells = y.to_numpy(dtype=object) if isinstance(y, pd.DataFrame) else y
+    for row, column in np.ndindex(cells.shape):
+        cell = cells[row, column]
+        if cell is pd.NA or cell is None:
+            continue
+        if not isinstance(cell, (bool, int, float, np.number, np.bool_)):
+            raise ValueError(
+                "Unknown label type: y must hold 0, 1 or NaN (unknown), but row "
+                f"{row}, {_column(column, names)} is {cell!r} "
+                f"({type(cell).__name__}). {_HOW_TO_BINARIZE}"
+            )
+    return pd.DataFrame(cells).to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def _column(column: int, names: np.ndarray | None) -> str:
+    return f"column {column}" if names is None else f"column {names[column]!r}"
+
+
+def _encode_binary(y: np.ndarray, classes: np.ndarray | None) -> Targets:
+    if len(y) == 0:
+        raise ValueError("y has 0 rows; at least one is needed.")
+    missing = pd.isna(y)
+    if missing.any():
+        raise ValueError(
+            f"Input y contains NaN (row {int(np.argmax(missing))}). Unknown labels "
+            "are allowed in a label matrix only: pass y of shape (n_samples, 1)."
+        )
+    kind = type_of_target(y, input_name="y", raise_unknown=True)
+    if kind not in ("binary", "multiclass"):
+        raise ValueError(
+            f"Unknown label type: {kind}. y must be a 0/1 matrix of shape "
+            "(n_samples, n_labels) or a vector of two classes."
+        )
+    found = np.unique(y)
+    expected = found if classes is None else classes
+    if classes is not None and not np.isin(found, classes).all():
+        stranger = found[~np.isin(found, classes)][0]
+        raise ValueError(f"y holds the class {stranger!r}; expected {list(classes)}.")
+    if len(expected) > 2:
+        raise ValueError(
+            "Only binary classification is supported for one-dimensional y. The type "
+            f"of the target is {kind} with {len(expected)} classes. For several labels "
+            "per text pass a 0/1 matrix of shape (n_samples, n_labels)."
+        )
+    if len(expected) < 2:
+        raise ValueError(
+            f"y holds only 1 class ({expected[0]!r}); two are needed to learn from."
+        )
+    values = (y == expected[1]).astype(np.float32)[:, np.newaxis]
+    return Targets(values, np.ones(values.shape, dtype=bool), classes=expected)

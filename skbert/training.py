@@ -1,0 +1,126 @@
+"""Training: a plan -> a trained net; and a net for weights that are trained already."""
+
+from __future__ import annotations
+
+import warnings
+from copy import deepcopy
+
+import numpy as np
+import torch
+
+from skbert.batching import Padding
+from skbert.losses import MultiLabelLoss, balanced_pos_weight
+from skbert.module import MultiLabelModule, build_module
+from skbert.net import MultiLabelNet
+from skbert.plan import FitPlan
+from skbert.randomness import isolated_random_state
+
+__all__ = ["prediction_net", "train"]
+
+
+def train(estimator, plan: FitPlan, previous: MultiLabelNet | None) -> MultiLabelNet:
+    """Load the weights and train them as planned.
+
+    Parameters
+    ----------
+    estimator : TransformerMultiLabelClassifier
+    plan : FitPlan
+    previous : MultiLabelNet or None
+        To go on from instead; it is left as it was.
+
+    Returns
+    -------
+    MultiLabelNet
+    """
+    settings = plan.settings
+    with isolated_random_state(plan.seed, settings.device):
+        module, optimizer_state = _starting_point(estimator, plan, previous)
+        net = MultiLabelNet(
+            module,
+            _criterion(estimator, plan),
+            lr=settings.learning_rate,
+            head_lr=settings.head_learning_rate,
+            weight_decay=estimator.weight_decay,
+            warmup=estimator.warmup,
+            max_grad_norm=estimator.max_grad_norm,
+            accumulation=estimator.gradient_accumulation_steps,
+            trainable_layers=estimator.trainable_layers,
+            freeze_embeddings=estimator.freeze_embeddings,
+            precision=settings.precision,
+            scoring=estimator.scoring,
+            threshold=estimator.threshold,
+            n_iter_no_change=estimator.n_iter_no_change,
+            padding=plan.checkpoint.structure.padding,
+            seed=plan.seed,
+            max_epochs=settings.max_epochs,
+            batch_size=settings.batch_size,
+            device=str(settings.device),
+            callbacks=deepcopy(estimator.net_callbacks),
+            verbose=estimator.verbose,
+        )
+        net.fit_sets(
+            plan.sets, optimizer_state, keep_optimizer=bool(estimator.warm_start)
+        )
+    if net.interrupted_:
+        warnings.warn(
+            f"The fit was interrupted in epoch {len(net.history)}; its weights are "
+            "those of the best epoch before, or the latest without validation data.",
+            UserWarning,
+            stacklevel=3,
+        )
+    return net
+
+
+def _starting_point(
+    estimator, plan: FitPlan, previous: MultiLabelNet | None
+) -> tuple[MultiLabelModule, dict | None]:
+    """Return the module that training starts from, and the optimizer's state."""
+    constant, priors = plan.targets.constant, plan.targets.prior_logits
+    if previous is not None:
+        module = deepcopy(previous.module_)
+        module.pin(constant, priors)
+        optimizer = previous.optimizer_
+        return module, None if optimizer is None else optimizer.state_dict()
+    module, has_head = build_module(
+        plan.checkpoint.folder,
+        plan.checkpoint.config,
+        n_labels=plan.targets.n_labels,
+        pooling=plan.checkpoint.pooling,
+        dropout=estimator.dropout,
+    )
+    if not has_head:  # one that came with the checkpoint knows better
+        module.start_at_priors(priors)
+    module.pin(constant, priors)
+    return module, None
+
+
+def _criterion(estimator, plan: FitPlan) -> MultiLabelLoss:
+    weight = estimator.pos_weight
+    if isinstance(weight, str):
+        known = plan.sets.train.targets
+        weight = balanced_pos_weight(known.positives, known.support)
+    if weight is not None:
+        weight = torch.as_tensor(np.asarray(weight, dtype=np.float32))
+    return MultiLabelLoss(estimator.loss, weight, **(estimator.loss_params or {}))
+
+
+def prediction_net(
+    module: MultiLabelModule, *, padding: Padding, precision: str, device: torch.device
+) -> MultiLabelNet:
+    """Return a net around trained weights.
+
+    Parameters
+    ----------
+    module : MultiLabelModule
+    padding : Padding
+    precision : {"fp32", "bf16", "fp16"}
+    device : torch.device
+    """
+    net = MultiLabelNet(
+        module,
+        MultiLabelLoss(),
+        padding=padding,
+        precision=precision,
+        device=str(device),
+    )
+    return net.initialize_for_prediction()

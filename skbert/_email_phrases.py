@@ -1,4 +1,4 @@
-"""Phrases from which `skbert.datasets.make_emails` composes its synthetic e-mails.
+"""Phrases of `skbert.datasets.make_emails`, and how often they are drawn.
 
 Everything here is invented. A pool has one phrase per line; ``{slot}`` stands for a
 phrase of another pool, or for one of the slots that the writer fills itself:
@@ -435,8 +435,8 @@ REPLIES = {
 
 # How a deadline sounds when an answer is expected so.
 DEADLINES = {
-    "accountable": ("", "", " at some point", " in the usual way"),
-    "ignore": ("", "", "", " at some point"),
+    "accountable": ("", "at some point", "in the usual way"),
+    "ignore": ("", "", "at some point"),
     "immediate": _pool(
         """
         today
@@ -968,3 +968,44 @@ SLOTS = {
         """
     ),
 }
+
+# --- how often ------------------------------------------------------------------------
+
+ACT_WEIGHTS = {
+    "amend": 0.09,
+    "commit": 0.14,
+    "deliver": 0.22,
+    "greet": 0.11,
+    "propose": 0.13,
+    "refuse": 0.06,
+    "remind": 0.08,
+    "request": 0.40,
+}
+# How much likelier an act is than usual when the e-mail has this reason.
+ACT_TILT: dict[str, dict[str, float]] = {
+    "administration": {"request": 1.4, "remind": 2.0},
+    "employment": {"refuse": 2.0, "deliver": 1.3},
+    "external": {"deliver": 1.5, "commit": 1.5},
+    "legal": {"amend": 2.5, "deliver": 1.5},
+    "logistics": {"propose": 1.8, "amend": 1.8},
+    "personal": {"greet": 6.0, "propose": 1.5, "deliver": 0.5},
+    "travel": {"commit": 1.5, "amend": 2.0},
+}
+REASON_WEIGHTS = {
+    "administration": 0.15,
+    "employment": 0.06,
+    "external": 0.14,
+    "internal": 0.21,
+    "legal": 0.09,
+    "logistics": 0.18,
+    "other": 0.02,
+    "personal": 0.09,
+    "travel": 0.06,
+}
+N_ACTS_WEIGHTS = {1: 0.48, 2: 0.36, 3: 0.16}
+N_TASKS_WEIGHTS = {1: 0.60, 2: 0.26, 3: 0.14}
+# Without and with a task for the reader.
+REPLY_WEIGHTS = (
+    {"accountable": 0.27, "ignore": 0.53, "immediate": 0.10, "postponed": 0.10},
+    {"accountable": 0.22, "ignore": 0.04, "immediate": 0.42, "postponed": 0.32},
+)

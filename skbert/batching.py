@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -37,7 +38,7 @@ class LabelledTokens:
     ----------
     tokens : RaggedTokens
     targets : Targets
-    sample_weight : ndarray of shape (n_samples,), float32, or None
+    sample_weight : ndarray of shape (n_samples,), float64, or None
     """
 
     tokens: RaggedTokens
@@ -56,8 +57,14 @@ class LabelledTokens:
         """Return the weight of each cell in the loss, shape (len(rows), n_labels)."""
         weights = self.targets.known[rows].astype(np.float32)
         if self.sample_weight is not None:
-            weights *= self.sample_weight[rows, np.newaxis]
+            scaled = self.sample_weight[rows] / self._mean_weight
+            weights *= scaled[:, np.newaxis].astype(np.float32)
         return weights
+
+    @cached_property
+    def _mean_weight(self) -> float:
+        # One mean for the whole set: a row of weight 2 counts twice in any company.
+        return float(self.sample_weight.mean())
 
 
 @dataclass(frozen=True)
@@ -107,20 +114,14 @@ class Padding:
     pad_id : int
     multiple_of : int, default=1
         Round the padded length up to a multiple of this.
-    beyond : int, default=0
-        Padding after that. CANINE merges groups of characters and drops the last
-        group: without padding beyond it, a text's result would depend on the
-        lengths of its neighbours in the batch.
     """
 
     pad_id: int = 0
     multiple_of: int = 1
-    beyond: int = 0
 
     def width(self, longest: int) -> int:
         """Return the padded length of a batch whose longest text has this many."""
-        groups = -(-max(longest, 1) // self.multiple_of)
-        return groups * self.multiple_of + self.beyond
+        return -(-max(longest, 1) // self.multiple_of) * self.multiple_of
 
 
 def pad(

@@ -19,6 +19,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from skbert.batching import Padding
 from skbert.structure import EncoderStructure, encoder_structure
 
 __all__ = [
@@ -313,6 +314,11 @@ class Checkpoint:
         # Tokenizers that know no limit say 10 ** 30.
         return min((n for n in limits if n is not None and n < 10**9), default=None)
 
+    def padding(self, max_length: int) -> Padding:
+        """Return how to pad texts of at most ``max_length`` tokens."""
+        pad_id = self.tokenizer.pad_token_id or 0
+        return self.structure.padding(pad_id, self.pooling, max_length)
+
 
 def open_checkpoint(
     model: str | Path,
@@ -344,5 +350,4 @@ def open_checkpoint(
     tokenizer = load_tokenizer(folder)
     if pooling == "auto":
         pooling = "mean" if _uses_mean_pooling(folder) else "native"
-    structure = encoder_structure(config, tokenizer.pad_token_id or 0)
-    return Checkpoint(folder, config, tokenizer, structure, pooling)
+    return Checkpoint(folder, config, tokenizer, encoder_structure(config), pooling)

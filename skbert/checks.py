@@ -130,11 +130,11 @@ def check_same_length(texts: list, targets, name: str) -> None:
 def check_sample_weight(
     sample_weight: ArrayLike | None, n_samples: int, name: str
 ) -> np.ndarray | None:
-    """Return the weights scaled to a mean of 1, or None.
+    """Return the weights as an array, or None.
 
     Returns
     -------
-    ndarray of shape (n_samples,), float32, or None
+    ndarray of shape (n_samples,), float64, or None
 
     Raises
     ------
@@ -164,5 +164,7 @@ def check_sample_weight(
             f"{name} must hold finite numbers >= 0, but row {row} is {weight[row]:g}."
         )
     if not weight.any():
-        raise ValueError(f"{name} is 0 for every text; there is nothing to learn from.")
-    return (weight / weight.mean()).astype(np.float32)
+        raise ValueError(
+            f"{name}: every weight is zero; there is nothing to learn from."
+        )
+    return weight

@@ -14,7 +14,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skbert.checkpoint import DEFAULT_MODEL, Checkpoint, resolve_model
-from skbert.device import resolve_device, resolve_precision
+from skbert.device import resolve_device
 from skbert.metrics import nan_accuracy_score
 from skbert.net import MultiLabelNet
 from skbert.persistence import SavedModel, load_model, save_model
@@ -302,8 +302,8 @@ class TransformerMultiLabelClassifier(ClassifierMixin, BaseEstimator):
             0, 1, bool, or NaN where a label is unknown. One dimension with two
             classes is ordinary binary classification.
         sample_weight : array-like of shape (n,), default=None
-            Weights of the rows in the loss; only their ratios matter, and rows of
-            weight 0 are left out.
+            Weights of the rows: one of weight 2 counts as if it were there twice, one
+            of weight 0 as if it were not there.
         X_val, y_val : like `X` and `y`, default=None
             Validation data: they choose the best epoch and take part in no update.
             They win over `validation_fraction`.
@@ -341,9 +341,7 @@ class TransformerMultiLabelClassifier(ClassifierMixin, BaseEstimator):
             folder=None,
             config=self.net_.module_.config,
             tokenizer=self.tokenizer_,
-            structure=encoder_structure(
-                self.net_.module_.config, self.net_.padding.pad_id
-            ),
+            structure=encoder_structure(self.net_.module_.config),
             pooling=self.pooling_,
         )
 
@@ -351,7 +349,7 @@ class TransformerMultiLabelClassifier(ClassifierMixin, BaseEstimator):
         settings, history = plan.settings, net.history.to_list()
         self.net_ = net
         self.tokenizer_ = plan.checkpoint.tokenizer
-        self._set_labels(plan.label_names, plan.targets.classes, self.threshold)
+        self._set_labels(plan.label_names, plan.classes, self.threshold)
         self.history_ = [
             {key: value for key, value in row.items() if key != "batches"}
             for row in history
@@ -363,7 +361,7 @@ class TransformerMultiLabelClassifier(ClassifierMixin, BaseEstimator):
         self.learning_rate_ = settings.learning_rate
         self.head_learning_rate_ = settings.head_learning_rate
         self.pooling_ = settings.pooling
-        self.precision_ = settings.precision
+        self.precision_ = net.precision_
         self.device_ = str(settings.device)
 
     @property
@@ -554,26 +552,28 @@ class TransformerMultiLabelClassifier(ClassifierMixin, BaseEstimator):
 
     @classmethod
     def _from_saved(cls, saved: SavedModel, model: str, device, precision: str):
-        resolved = resolve_device(device)
-        structure = encoder_structure(
-            saved.module.config, saved.tokenizer.pad_token_id or 0
+        config = saved.module.config
+        checkpoint = Checkpoint(
+            None, config, saved.tokenizer, encoder_structure(config), saved.pooling
         )
         params = {
             name: saved.params[name]
             for name in cls._parameter_constraints
             if name in saved.params
         }
+        params.setdefault("max_length", min(128, checkpoint.max_length or 128))
         clf = cls(**{"model": model, **params})
         clf.set_params(device=device, precision=precision)
         clf._validate_params()
-        clf.precision_ = resolve_precision(precision, resolved)
-        clf.device_ = str(resolved)
+        resolved = resolve_device(device)
         clf.net_ = prediction_net(
             saved.module,
-            padding=structure.padding,
-            precision=clf.precision_,
+            padding=checkpoint.padding(clf.max_length),
+            precision=precision,
             device=resolved,
         )
+        clf.precision_ = clf.net_.precision_
+        clf.device_ = str(resolved)
         clf.tokenizer_ = saved.tokenizer
         clf.pooling_ = saved.pooling
         classes = None if saved.classes is None else np.array(saved.classes)
@@ -589,6 +589,7 @@ class TransformerMultiLabelClassifier(ClassifierMixin, BaseEstimator):
         tags.input_tags.string = True
         tags.input_tags.one_d_array = True
         tags.input_tags.two_d_array = False
+        tags.target_tags.multi_output = True
         tags.classifier_tags.multi_class = False
         tags.classifier_tags.multi_label = True
         return tags

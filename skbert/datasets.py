@@ -6,7 +6,7 @@ import numbers
 import os
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pandas as pd
@@ -30,23 +30,23 @@ _CELLS = {
 
 
 def read_csv(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | IO[str] | IO[bytes],
     *,
     text: str = "text",
     labels: Sequence[str] | None = None,
     sep: str = ",",
     encoding: str = "utf-8",
 ) -> Bunch:
-    """Read texts and their 0/1 labels from a CSV file.
+    r"""Read texts and their 0/1 labels from a CSV file.
 
     The first row must hold the column names. A row that ends early is read as if its
     last cells were empty.
 
     Parameters
     ----------
-    path : str or path-like
+    path : str, path-like or file
         The file; compressed if its name ends in ``.gz``, ``.bz2``, ``.zip`` or
-        ``.xz``. Anything else that :func:`pandas.read_csv` takes is fine too.
+        ``.xz``. It is opened by :func:`pandas.read_csv`.
     text : str, default="text"
         Name of the text column. Every cell of it is a text: neither an empty one nor
         one that says "NA" is taken for a missing value.
@@ -87,7 +87,7 @@ def read_csv(
     --------
     >>> import io
     >>> from skbert.datasets import read_csv
-    >>> file = io.StringIO("text,joy,anger\\nWhat a day!,1,0\\nNA,0,\\n")
+    >>> file = io.StringIO("text,joy,anger\nWhat a day!,1,0\nNA,0,\n")
     >>> bunch = read_csv(file)
     >>> bunch.data
     ['What a day!', 'NA']
@@ -162,6 +162,12 @@ def _label_columns(
     if not chosen:
         raise ValueError(f"{_name(path)}: no label columns; the columns are {names}.")
     for name in chosen:
+        if labels is None and not name:
+            raise ValueError(
+                f"{_name(path)}: column {names.index(name)} has no name, so it may be "
+                "an index rather than a label. Name the label columns with "
+                "labels=[...], or write the file with index=False."
+            )
         if name not in names:
             raise ValueError(
                 f"{_name(path)} has no column {name!r}; its columns are {names}."
@@ -209,45 +215,6 @@ _EMAIL_LABELS = (
     *(f"tasks_{count}" for count in range(_MAX_TASKS + 1)),
 )
 
-_ACT_WEIGHTS = {
-    "amend": 0.09,
-    "commit": 0.14,
-    "deliver": 0.22,
-    "greet": 0.11,
-    "propose": 0.13,
-    "refuse": 0.06,
-    "remind": 0.08,
-    "request": 0.40,
-}
-# How much likelier an act is than usual when the e-mail has this reason.
-_ACT_TILT: dict[str, dict[str, float]] = {
-    "administration": {"request": 1.4, "remind": 2.0},
-    "employment": {"refuse": 2.0, "deliver": 1.3},
-    "external": {"deliver": 1.5, "commit": 1.5},
-    "legal": {"amend": 2.5, "deliver": 1.5},
-    "logistics": {"propose": 1.8, "amend": 1.8},
-    "personal": {"greet": 6.0, "propose": 1.5, "deliver": 0.5},
-    "travel": {"commit": 1.5, "amend": 2.0},
-}
-_REASON_WEIGHTS = {
-    "administration": 0.15,
-    "employment": 0.06,
-    "external": 0.14,
-    "internal": 0.21,
-    "legal": 0.09,
-    "logistics": 0.18,
-    "other": 0.02,
-    "personal": 0.09,
-    "travel": 0.06,
-}
-_N_ACTS_WEIGHTS = {1: 0.48, 2: 0.36, 3: 0.16}
-_N_TASKS_WEIGHTS = {1: 0.60, 2: 0.26, 3: 0.14}
-# Without and with a task for the reader.
-_REPLY_WEIGHTS = (
-    {"accountable": 0.27, "ignore": 0.53, "immediate": 0.10, "postponed": 0.10},
-    {"accountable": 0.22, "ignore": 0.04, "immediate": 0.42, "postponed": 0.32},
-)
-
 _EMAILS_DESCR = """\
 Synthetic e-mails
 -----------------
@@ -260,8 +227,8 @@ nothing about scores on real e-mails.
 
 - act_*: what the writer does towards the reader (any number);
 - reason_*: what the e-mail is about (one, sometimes two);
-- reply_*: the answer that the writer expects (exactly one before the noise);
-- tasks_*: how many tasks the reader gets, 3 for three or more (likewise).
+- reply_*: the answer that the writer expects (exactly one);
+- tasks_*: how many tasks the reader gets, 3 for three or more (exactly one).
 
 Acts in quoted threads, acts of other people and acts that are denied do not count. Some
 labels are wrong on purpose, as an annotator's would be.
@@ -369,17 +336,21 @@ class _Writer:
     def chance(self, probability: float) -> bool:
         return self._uniform() < probability
 
+    def below(self, bound: int) -> int:
+        return int(bound * self._uniform())
+
     def pick(self, pool: Sequence[Any]) -> Any:
         """Draw from a pool, early phrases more often than late ones."""
-        return pool[int(len(pool) * self._uniform() ** 1.4)]
+        return pool[int(len(pool) * self._uniform() ** 1.7)]
 
     def weighted(self, weights: Mapping[Any, float]) -> Any:
         left = self._uniform() * sum(weights.values())
-        for key, weight in weights.items():
-            left -= weight
+        *keys, last = weights
+        for key in keys:
+            left -= weights[key]
             if left < 0:
-                break
-        return key
+                return key
+        return last
 
     def shuffled(self, items: Sequence[Any]) -> list[Any]:
         return sorted(items, key=lambda _: self._uniform())
@@ -400,7 +371,7 @@ class _Writer:
     # The slots that are not simply drawn from a pool:
 
     def _thing(self) -> str:
-        own = self.chance(0.7)
+        own = self.chance(0.8)
         return self.fill(self.pick(self.topic["things"] if own else phrases.ANY_THINGS))
 
     def _task(self, form: int) -> str:
@@ -431,10 +402,10 @@ class _Writer:
         return self.pick(phrases.SURNAMES)
 
     def _n(self) -> str:
-        return str(2 + int(60 * self._uniform() ** 2))
+        return str(2 + self.below(60))
 
     def _clock(self) -> str:
-        return f"{8 + int(11 * self._uniform())}:{self.pick(('00', '30', '15', '45'))}"
+        return f"{8 + self.below(11)}:{self.pick(('00', '30', '15', '45'))}"
 
 
 def _email(write: _Writer) -> tuple[str, set[str]]:
@@ -442,30 +413,30 @@ def _email(write: _Writer) -> tuple[str, set[str]]:
     reasons = _reasons(write)
     acts = _acts(write, reasons[0])
     tasks_of = {
-        act: write.weighted(_N_TASKS_WEIGHTS)
+        act: write.weighted(phrases.N_TASKS_WEIGHTS)
         for act in acts
         if act in ("request", "remind")
     }
     n_tasks = min(sum(tasks_of.values()), _MAX_TASKS)
-    reply = write.weighted(_REPLY_WEIGHTS[n_tasks > 0])
+    reply = write.weighted(phrases.REPLY_WEIGHTS[n_tasks > 0])
     write.reply = reply
     text = _message(write, acts, reasons, tasks_of) + _thread(write, reasons)
     return _mistype(write, text), _annotate(write, acts, reasons, reply, n_tasks)
 
 
 def _reasons(write: _Writer) -> list[str]:
-    first = write.weighted(_REASON_WEIGHTS)
+    first = write.weighted(phrases.REASON_WEIGHTS)
     if not write.chance(0.12):
         return [first]
-    others = {name: p for name, p in _REASON_WEIGHTS.items() if name != first}
+    others = {name: p for name, p in phrases.REASON_WEIGHTS.items() if name != first}
     return [first, write.weighted(others)]
 
 
 def _acts(write: _Writer, reason: str) -> list[str]:
-    tilt = _ACT_TILT.get(reason, {})
-    weights = {act: p * tilt.get(act, 1.0) for act, p in _ACT_WEIGHTS.items()}
+    tilt = phrases.ACT_TILT.get(reason, {})
+    weights = {act: p * tilt.get(act, 1.0) for act, p in phrases.ACT_WEIGHTS.items()}
     acts = []
-    for _ in range(write.weighted(_N_ACTS_WEIGHTS)):
+    for _ in range(write.weighted(phrases.N_ACTS_WEIGHTS)):
         acts.append(write.weighted(weights))
         del weights[acts[-1]]
     return acts
@@ -483,7 +454,7 @@ def _message(
         sentences.append(write.sentence(phrases.ACTS[act]))
     sentences += _chat(write, topics)
     sentences = write.shuffled(sentences)
-    if write.chance(0.6):
+    if write.chance(0.8):
         place = len(sentences) if write.chance(0.8) else 0
         sentences.insert(place, write.sentence(phrases.REPLIES[write.reply]))
     if write.chance(0.3):
@@ -503,23 +474,22 @@ def _chat(write: _Writer, topics: Sequence[Mapping[str, Sequence[str]]]) -> list
     sentences = []
     for topic in topics:
         write.topic = topic
-        if write.chance(0.8):
-            sentences.append(write.sentence(topic["chat"]))
-    for pool, probability in (
-        (phrases.ANY_CHAT, 0.4),
-        (phrases.ANY_CHAT, 0.2),
-        (phrases.DISTRACTORS, 0.4),
-        (phrases.DISTRACTORS, 0.2),
-    ):
-        if write.chance(probability):
-            sentences.append(write.sentence(pool))
-    return sentences
+        for pool, probability in (
+            (topic["chat"], 0.9),
+            (topic["chat"], 0.4),
+            (phrases.ANY_CHAT, 0.4 / len(topics)),
+            (phrases.DISTRACTORS, 0.4 / len(topics)),
+            (phrases.DISTRACTORS, 0.1 / len(topics)),
+        ):
+            if write.chance(probability):
+                sentences.append(write.sentence(pool))
+    return list(dict.fromkeys(sentences))  # nobody says the same thing twice
 
 
 def _thread(write: _Writer, reasons: list[str]) -> str:
     """Return older messages quoted below, whose acts and replies do not count."""
-    is_long = write.chance(0.1)
-    if not is_long and not write.chance(0.2):
+    is_long = write.chance(0.11)
+    if not is_long and not write.chance(0.15):
         return ""
     thread, n_words = "", 0
     while not n_words or (is_long and n_words < 290):
@@ -549,25 +519,24 @@ def _mistype(write: _Writer, text: str) -> str:
 
 
 def _typo(write: _Writer, word: str) -> str:
-    place = 1 + int((len(word) - 2) * write._uniform())
+    place = 1 + write.below(len(word) - 2)
     before, here, after = word[:place], word[place], word[place + 1 :]
-    return write.pick(
-        (before + after, before + after[0] + here + after[1:], before + 2 * here + after)
-    )
+    lost, swapped = before + after, before + after[0] + here + after[1:]
+    return write.pick((lost, swapped, before + 2 * here + after))
 
 
 def _annotate(
     write: _Writer, acts: list[str], reasons: list[str], reply: str, n_tasks: int
 ) -> set[str]:
     """Return the labels as an annotator gives them who is sometimes wrong."""
-    marks = {f"act_{act}" for act in acts if not write.chance(0.05)}
-    if write.chance(0.06):
+    marks = {f"act_{act}" for act in acts if not write.chance(0.04)}
+    if write.chance(0.05):
         marks.add(f"act_{write.pick(_ACTS)}")
+    if write.chance(0.05):
+        reasons = [write.weighted(phrases.REASON_WEIGHTS), *reasons[1:]]
     if write.chance(0.06):
-        reasons = [write.weighted(_REASON_WEIGHTS), *reasons[1:]]
-    if write.chance(0.08):
         reply = write.pick(_REPLIES)
-    if write.chance(0.08):
+    if write.chance(0.06):
         n_tasks = min(max(n_tasks + write.pick((-1, 1)), 0), _MAX_TASKS)
     marks.update(f"reason_{reason}" for reason in reasons)
     return marks | {f"reply_{reply}", f"tasks_{n_tasks}"}

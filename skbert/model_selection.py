@@ -90,6 +90,10 @@ class MultilabelStratifiedKFold(BaseCrossValidator):
     4 4 [2 2]
     """
 
+    n_splits: int
+    shuffle: bool
+    random_state: RandomState
+
     def __init__(
         self,
         n_splits: int = 5,
@@ -108,7 +112,7 @@ class MultilabelStratifiedKFold(BaseCrossValidator):
                 "random_state has no effect when shuffle=False. Leave it at None or "
                 "set shuffle=True."
             )
-        self.n_splits = n_splits
+        self.n_splits = int(n_splits)
         self.shuffle = shuffle
         self.random_state = random_state
 
@@ -124,7 +128,7 @@ class MultilabelStratifiedKFold(BaseCrossValidator):
         -------
         int
         """
-        return int(self.n_splits)
+        return self.n_splits
 
     def split(
         self, X: Any, y: Any = None, groups: Any = None
@@ -143,9 +147,9 @@ class MultilabelStratifiedKFold(BaseCrossValidator):
 
         Yields
         ------
-        train : ndarray of shape (n_train,), int64
+        train : ndarray of shape (n_train,), int
             Rows outside the fold, in ascending order.
-        test : ndarray of shape (n_test,), int64
+        test : ndarray of shape (n_test,), int
             Rows of the fold, in ascending order.
 
         Raises
@@ -297,13 +301,12 @@ def _part_sizes(
         held_out = _two_sizes(n_samples, validation_size, test_size)
     sizes = np.array([n_samples - sum(held_out), *held_out])
     if sizes.min() < 1:
-        names = ["train", "validation", "test"] if len(sizes) == 3 else ["train", "test"]
-        asked = f"test_size={test_size}"
-        if validation_size is not None:
-            asked = f"validation_size={validation_size} and {asked}"
+        first_empty = int(np.argmax(sizes < 1))
+        part = "train" if first_empty == 0 else "validation"
         raise ValueError(
-            f"With {n_samples} rows, {asked} the {names[int(sizes.argmin())]} part "
-            "would be empty. Give it more rows or make the other parts smaller."
+            f"With {n_samples} rows, test_size={test_size} and "
+            f"validation_size={validation_size}, the {part} part would be empty. Pass "
+            "more rows or change the sizes."
         )
     return sizes
 
@@ -312,8 +315,9 @@ def _two_sizes(n_samples: int, validation: float | int, test: float | int) -> li
     if isinstance(validation, numbers.Integral) or isinstance(test, numbers.Integral):
         return [_rows(validation, n_samples), _rows(test, n_samples)]
     # Rounded because 0.1 + 0.2 is 0.30000000000000004, which would cost a row.
-    both = _rows(round(validation + test, 12), n_samples)
-    n_test = _rows(round(test / (validation + test), 12), both)
+    total = round(validation + test, 12)
+    both = _rows(total, n_samples)
+    n_test = math.ceil(round(both * test / total, 9))
     return [both - n_test, n_test]
 
 
@@ -324,11 +328,12 @@ def _rows(size: float | int, n_samples: int) -> int:
 
 
 def _check_size(name: str, size: Any, n_samples: int) -> None:
-    if isinstance(size, numbers.Integral) and not isinstance(size, bool):
-        in_range = 0 < size < n_samples
+    if isinstance(size, bool) or not isinstance(size, numbers.Real):
+        in_range = False
+    elif isinstance(size, numbers.Integral):
+        in_range = 0 < int(size) < n_samples
     else:
-        in_range = isinstance(size, numbers.Real) and 0 < size < 1
-        in_range = in_range and not isinstance(size, bool)
+        in_range = 0 < float(size) < 1
     if not in_range:
         raise ValueError(
             f"{name} must be a share of the rows, a float between 0 and 1 (both "

@@ -17,7 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from skbert.batching import Batch, LabelledTokens, Padding, TrainingBatches
-from skbert.inference import predict_logits
+from skbert.inference import predict_logits, working_precision
 from skbert.metrics import resolve_scoring
 from skbert.module import MultiLabelModule
 from skbert.step import TrainingStep, linear_schedule, parameter_groups
@@ -60,6 +60,10 @@ class MultiLabelNet(NeuralNet):
         The loss itself, not a class.
     padding : Padding
     precision : {"fp32", "bf16", "fp16"}
+        What this machine can do.
+    asked_precision : {"auto", "fp32", "bf16", "fp16"}
+        With "auto", a model that overflows at ``precision`` runs in fp32; the one
+        used is ``precision_``.
     head_lr, weight_decay, warmup : float
     max_grad_norm : float or None
     accumulation : int
@@ -84,6 +88,7 @@ class MultiLabelNet(NeuralNet):
         *,
         padding: Padding,
         precision: str,
+        asked_precision: str = "auto",
         head_lr: float = 1e-3,
         weight_decay: float = 0.01,
         warmup: float = 0.1,
@@ -105,6 +110,7 @@ class MultiLabelNet(NeuralNet):
         self.trainable_layers = trainable_layers
         self.freeze_embeddings = freeze_embeddings
         self.precision = precision
+        self.asked_precision = asked_precision
         self.scoring = scoring
         self.threshold = threshold
         self.n_iter_no_change = n_iter_no_change
@@ -138,6 +144,13 @@ class MultiLabelNet(NeuralNet):
             self.module_.encoder,
             trainable_layers=self.trainable_layers,
             embeddings=self.freeze_embeddings,
+        )
+        self.precision_ = working_precision(
+            self.module_.to(self.device),
+            padding=self.padding,
+            device=torch.device(self.device),
+            precision=self.precision,
+            asked=self.asked_precision,
         )
         return self
 
@@ -232,7 +245,7 @@ class MultiLabelNet(NeuralNet):
             self.optimizer_,
             linear_schedule(self.optimizer_, n_steps, self.warmup),
             device=torch.device(self.device),
-            precision=self.precision,
+            precision=self.precision_,
             max_grad_norm=self.max_grad_norm,
             on_grad_computed=self._gradient_hook(),
         )
@@ -359,7 +372,7 @@ class MultiLabelNet(NeuralNet):
             n_labels=self.module_.output_layer.out_features,
             padding=self.padding,
             device=torch.device(self.device),
-            precision=self.precision,
+            precision=self.precision_,
         )
 
     def infer(self, x: Batch, **fit_params) -> Tensor:

@@ -18,13 +18,12 @@ from skbert.model_selection import multilabel_train_test_split
 from skbert.net import TrainingSets
 from skbert.randomness import draw_seed
 from skbert.settings import FitSettings, resolve_settings
-from skbert.targets import Targets, encode_targets
+from skbert.targets import Targets, encode_targets, warn_of_constant_labels
 from skbert.tokenization import RaggedTokens, tokenize
 
 __all__ = ["FitPlan", "plan_fit"]
 
 _TRUNCATION_WARNING = 0.1  # share of texts that were cut
-_NAMES_IN_A_WARNING = 10
 
 
 @dataclass(frozen=True)
@@ -36,8 +35,11 @@ class FitPlan:
     checkpoint : Checkpoint
     sets : TrainingSets
         In which constant labels are unknown: they take no part in the loss.
-    targets : Targets
-        Of the training set, as they are.
+    constant : ndarray of shape (n_labels,), bool
+        The labels with no positive or no negative in the training set.
+    prior_logits : ndarray of shape (n_labels,), float64
+    classes : ndarray of shape (2,) or None
+        Of a one-dimensional y.
     label_names : ndarray of shape (n_labels,), object
     truncated_fraction : float
     settings : FitSettings
@@ -46,7 +48,9 @@ class FitPlan:
 
     checkpoint: Checkpoint
     sets: TrainingSets
-    targets: Targets
+    constant: np.ndarray
+    prior_logits: np.ndarray
+    classes: np.ndarray | None
     label_names: np.ndarray
     truncated_fraction: float
     settings: FitSettings
@@ -87,7 +91,7 @@ def plan_fit(
     )
     checks.check_against_checkpoint(estimator, checkpoint)
 
-    label_names = _label_names(targets)
+    label_names = targets.names
     if previous is not None:
         _check_same_labels(estimator, label_names, targets)
 
@@ -97,8 +101,10 @@ def plan_fit(
     truncated = _warn_of_truncation(train.tokens, estimator.max_length)
     return FitPlan(
         checkpoint=checkpoint,
-        sets=replace(sets, train=_without_constant_labels(sets.train, label_names)),
-        targets=sets.train.targets,
+        sets=replace(sets, train=_without_constant_labels(sets.train)),
+        constant=sets.train.targets.constant,
+        prior_logits=sets.train.targets.prior_logits(sets.train.sample_weight),
+        classes=targets.classes,
         label_names=label_names,
         truncated_fraction=truncated,
         settings=resolve_settings(
@@ -124,7 +130,12 @@ def _check_set(estimator, X, y, sample_weight, classes=None, suffix=""):
     if weight is not None and not weight.all():
         rows = np.flatnonzero(weight)
         texts, targets = [texts[row] for row in rows], targets.take(rows)
-        weight = weight[rows] / weight[rows].mean()
+        weight = weight[rows]
+        if targets.classes is not None and targets.constant[0]:
+            raise ValueError(
+                f"y{suffix} holds only 1 class where sample_weight{suffix} is not "
+                "zero; two are needed."
+            )
     return texts, targets, weight
 
 
@@ -182,14 +193,6 @@ def _split(estimator, checkpoint, train: LabelledTokens, valid, seed) -> Trainin
     )
 
 
-def _label_names(targets: Targets) -> np.ndarray:
-    if targets.label_names is not None:
-        return targets.label_names
-    if targets.classes is not None:
-        return np.array([str(targets.classes[1])], dtype=object)
-    return np.array([f"label_{i}" for i in range(targets.n_labels)], dtype=object)
-
-
 def _check_same_labels(estimator, label_names: np.ndarray, targets: Targets) -> None:
     same_kind = (targets.classes is None) == (estimator.classes_.ndim == 2)
     if same_kind and list(label_names) == list(estimator.label_names_):
@@ -213,22 +216,11 @@ def _warn_of_truncation(tokens: RaggedTokens, max_length: int) -> float:
     return fraction
 
 
-def _without_constant_labels(
-    train: LabelledTokens, label_names: np.ndarray
-) -> LabelledTokens:
+def _without_constant_labels(train: LabelledTokens) -> LabelledTokens:
     """Make the labels unknown from which nothing can be learned."""
     constant = train.targets.constant
     if not constant.any():
         return train
-    names = ", ".join(repr(name) for name in label_names[constant])
-    if constant.sum() > _NAMES_IN_A_WARNING:
-        shown = label_names[constant][:_NAMES_IN_A_WARNING]
-        names = ", ".join(map(repr, shown)) + f" and {constant.sum() - len(shown)} more"
-    warnings.warn(
-        f"{constant.sum()} label(s) have no positive or no negative example in the "
-        f"training data and get their prior as probability for every text: {names}.",
-        UserWarning,
-        stacklevel=2,
-    )
+    warn_of_constant_labels(train.targets)
     known = train.targets.known & ~constant
     return replace(train, targets=replace(train.targets, known=known))

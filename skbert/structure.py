@@ -22,38 +22,47 @@ class EncoderStructure:
     n_layers : int
     max_length : int or None
         Most tokens of one text; None where positions are not tabulated.
-    padding : Padding
-        How batches must be padded.
+    group : int
+        Neighbouring positions that the encoder merges: 4 in CANINE, otherwise 1.
     """
 
     n_layers: int
     max_length: int | None
-    padding: Padding
+    group: int
+
+    def padding(self, pad_id: int, pooling: str, max_length: int) -> Padding:
+        """Say how to pad so that a text's result does not depend on its neighbours.
+
+        Groups that straddle the end of a text see its padding, so batches are padded
+        to whole groups. Their mean over the characters depends on the padding even
+        then, and only one common width makes it the same in every batch.
+
+        Parameters
+        ----------
+        pad_id : int
+        pooling : {"native", "mean"}
+        max_length : int
+        """
+        if self.group > 1 and pooling == "mean":
+            return Padding(pad_id, -(-max_length // self.group) * self.group)
+        return Padding(pad_id, self.group)
 
 
-def encoder_structure(config: PreTrainedConfig, pad_id: int) -> EncoderStructure:
-    """Read the structure of an architecture without loading any weight.
-
-    Parameters
-    ----------
-    config : PreTrainedConfig
-    pad_id : int
-        The tokenizer's padding token.
-    """
+def encoder_structure(config: PreTrainedConfig) -> EncoderStructure:
+    """Read the structure of an architecture without loading any weight."""
     with torch.device("meta"):
         encoder = AutoModel.from_config(config)
-    group = getattr(config, "downsampling_rate", None)  # CANINE's name for it
     return EncoderStructure(
         n_layers=len(_layers(encoder)),
         max_length=_position_limit(encoder),
-        padding=Padding(pad_id) if group is None else Padding(pad_id, group, group),
+        group=getattr(config, "downsampling_rate", 1),  # CANINE's name for it
     )
 
 
 def _position_limit(encoder: nn.Module) -> int | None:
     limits = [
         # RoBERTa and its kin start counting positions after the padding index.
-        table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1)
+        table.num_embeddings - (-1 if table.padding_idx is None else table.padding_idx) - 1
         for name, table in encoder.named_modules()
         if isinstance(table, nn.Embedding)
         and name.rpartition(".")[2] == "position_embeddings"

@@ -1,7 +1,8 @@
-"""Targets: whatever a user calls ``y`` -> float matrix, mask of what is known, names."""
+"""Targets: whatever a user calls ``y`` -> matrix, mask of what is known, names."""
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,7 +11,9 @@ from scipy import sparse
 from scipy.special import logit
 from sklearn.utils.multiclass import type_of_target
 
-__all__ = ["Targets", "encode_targets"]
+__all__ = ["Targets", "encode_targets", "warn_of_constant_labels"]
+
+_NAMES_IN_A_WARNING = 10
 
 _HOW_TO_BINARIZE = (
     "y holds lists of label names. Turn them into a 0/1 matrix first:\n"
@@ -64,13 +67,33 @@ class Targets:
         return (self.positives == 0) | (self.positives == self.support)
 
     @property
-    def prior_logits(self) -> np.ndarray:
-        """Log-odds of each label's smoothed prior, shape (n_labels,), float64.
+    def names(self) -> np.ndarray:
+        """Label names, shape (n_labels,), object; made up where ``y`` has none."""
+        if self.label_names is not None:
+            return self.label_names
+        if self.classes is not None:
+            return np.array([str(self.classes[1])], dtype=object)
+        return np.array([f"label_{i}" for i in range(self.n_labels)], dtype=object)
+
+    def prior_logits(self, sample_weight: np.ndarray | None = None) -> np.ndarray:
+        """Return the log-odds of each label's smoothed prior.
 
         Half a positive and half a negative are added (the Haldane-Anscombe
         correction), so that a label that is constant has a finite prior.
+
+        Parameters
+        ----------
+        sample_weight : ndarray of shape (n_samples,), optional
+            How often each row counts.
+
+        Returns
+        -------
+        ndarray of shape (n_labels,), float64
         """
-        return logit((self.positives + 0.5) / (self.support + 1.0))
+        positives, support = self.positives, self.support
+        if sample_weight is not None:
+            positives, support = sample_weight @ self.values, sample_weight @ self.known
+        return logit((positives + 0.5) / (support + 1.0))
 
     def take(self, rows: np.ndarray) -> Targets:
         """Return the targets of ``rows`` (indices or a boolean mask)."""
@@ -79,6 +102,22 @@ class Targets:
     def with_nan(self) -> np.ndarray:
         """Return a float32 matrix with NaN where the value is unknown."""
         return np.where(self.known, self.values, np.float32(np.nan))
+
+
+def warn_of_constant_labels(targets: Targets) -> None:
+    """Warn, once for all, of labels from which nothing can be learned."""
+    names = targets.names[targets.constant]
+    if len(names) == 0:
+        return
+    shown = ", ".join(map(repr, names[:_NAMES_IN_A_WARNING]))
+    more = len(names) - _NAMES_IN_A_WARNING
+    warnings.warn(
+        f"{len(names)} label(s) have no positive or no negative example in the "
+        "training data and get their prior as probability for every row: "
+        f"{shown}{f' and {more} more' if more > 0 else ''}.",
+        UserWarning,
+        stacklevel=4,
+    )
 
 
 def encode_targets(y, *, classes: np.ndarray | None = None) -> Targets:
@@ -211,6 +250,11 @@ def _encode_binary(y: np.ndarray, classes: np.ndarray | None) -> Targets:
         raise ValueError(
             f"Input y contains NaN (row {int(np.argmax(missing))}). Unknown labels "
             "are allowed in a label matrix only: pass y of shape (n_samples, 1)."
+        )
+    if y.dtype.kind == "f" and np.isinf(y).any():
+        raise ValueError(
+            "Input y contains infinity or a value too large for "
+            f"{y.dtype!r} (row {int(np.argmax(np.isinf(y)))})."
         )
     kind = type_of_target(y, input_name="y", raise_unknown=True)
     if kind not in ("binary", "multiclass"):

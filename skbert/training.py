@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from skbert.batching import Padding
+from skbert.device import resolve_precision
 from skbert.losses import MultiLabelLoss, balanced_pos_weight
 from skbert.module import MultiLabelModule, build_module
 from skbert.net import MultiLabelNet
@@ -47,10 +48,11 @@ def train(estimator, plan: FitPlan, previous: MultiLabelNet | None) -> MultiLabe
             trainable_layers=estimator.trainable_layers,
             freeze_embeddings=estimator.freeze_embeddings,
             precision=settings.precision,
+            asked_precision=estimator.precision,
             scoring=estimator.scoring,
             threshold=estimator.threshold,
             n_iter_no_change=estimator.n_iter_no_change,
-            padding=plan.checkpoint.structure.padding,
+            padding=plan.checkpoint.padding(estimator.max_length),
             seed=plan.seed,
             max_epochs=settings.max_epochs,
             batch_size=settings.batch_size,
@@ -75,7 +77,7 @@ def _starting_point(
     estimator, plan: FitPlan, previous: MultiLabelNet | None
 ) -> tuple[MultiLabelModule, dict | None]:
     """Return the module that training starts from, and the optimizer's state."""
-    constant, priors = plan.targets.constant, plan.targets.prior_logits
+    constant, priors = plan.constant, plan.prior_logits
     if previous is not None:
         module = deepcopy(previous.module_)
         module.pin(constant, priors)
@@ -84,7 +86,7 @@ def _starting_point(
     module, has_head = build_module(
         plan.checkpoint.folder,
         plan.checkpoint.config,
-        n_labels=plan.targets.n_labels,
+        n_labels=len(plan.label_names),
         pooling=plan.checkpoint.pooling,
         dropout=estimator.dropout,
     )
@@ -113,14 +115,15 @@ def prediction_net(
     ----------
     module : MultiLabelModule
     padding : Padding
-    precision : {"fp32", "bf16", "fp16"}
+    precision : {"auto", "fp32", "bf16", "fp16"}
     device : torch.device
     """
     net = MultiLabelNet(
         module,
         MultiLabelLoss(),
         padding=padding,
-        precision=precision,
+        precision=resolve_precision(precision, device),
+        asked_precision=precision,
         device=str(device),
     )
     return net.initialize_for_prediction()

@@ -1,0 +1,130 @@
+import numpy as np
+import pytest
+import torch
+
+from skbert.batching import (
+    LabelledTokens,
+    Padding,
+    TrainingBatches,
+    pad,
+    prediction_rows,
+)
+from skbert.targets import encode_targets
+from skbert.tokenization import RaggedTokens
+
+
+def ragged(lengths):
+    """Tokens that tell where they come from: 100 * row + position."""
+    ids = [100 * row + i for row, n in enumerate(lengths) for i in range(n)]
+    return RaggedTokens(
+        np.array(ids, dtype=np.int32),
+        np.concatenate([[0], np.cumsum(lengths)]),
+        np.zeros(len(lengths), dtype=bool),
+    )
+
+
+def labelled(lengths, y=None, sample_weight=None):
+    if y is None:
+        y = np.arange(2 * len(lengths)).reshape(-1, 2) % 2
+    return LabelledTokens(ragged(lengths), encode_targets(y), sample_weight)
+
+
+def batches(dataset, **kwargs):
+    options = {"batch_size": 4, "padding": Padding(), "seed": 0}
+    return TrainingBatches(dataset, **(options | kwargs))
+
+
+def test_padding_goes_to_the_longest_of_the_batch():
+    ids, mask = pad(ragged([2, 5, 3]), np.array([2, 0]), Padding(pad_id=7))
+    assert ids.tolist() == [[200, 201, 202], [0, 1, 7]]
+    assert mask.tolist() == [[1, 1, 1], [1, 1, 0]]
+    assert ids.dtype == mask.dtype == torch.int64
+
+
+def test_padding_is_rounded_up():
+    ids, mask = pad(ragged([2, 5]), np.array([1]), Padding(0, multiple_of=4))
+    assert ids.tolist() == [[100, 101, 102, 103, 104, 0, 0, 0]]
+    assert mask.sum() == 5
+
+
+def test_a_text_without_tokens_is_one_padding_token():
+    ids, mask = pad(ragged([0, 2]), np.array([0]), Padding(pad_id=3))
+    assert ids.tolist() == [[3]]
+    assert mask.tolist() == [[0]]
+
+
+def test_prediction_batches_cover_all_rows_within_the_budget():
+    lengths = np.random.default_rng(0).integers(1, 60, size=500)
+    rows = list(prediction_rows(lengths, max_tokens=128))
+    assert sorted(np.concatenate(rows)) == list(range(500))
+    assert all(len(r) * lengths[r].max() <= 128 for r in rows)
+    padded = sum(len(r) * lengths[r].max() for r in rows)
+    assert padded < 1.1 * lengths.sum()
+
+
+def test_a_text_over_the_budget_is_a_batch_alone():
+    rows = list(prediction_rows(np.array([3, 1000, 3]), max_tokens=10))
+    assert [r.tolist() for r in rows] == [[1], [0, 2]]
+
+
+def test_an_epoch_holds_every_row_once_in_batches_of_like_length():
+    lengths = np.random.default_rng(0).integers(1, 60, size=203)
+    train = batches(labelled(lengths))
+    rows = train.epoch_rows(0)
+    assert sorted(np.concatenate(rows)) == list(range(203))
+    assert len(rows) == len(train) == 51
+    padded = sum(len(r) * lengths[r].max() for r in rows)
+    assert padded < 1.1 * lengths.sum()
+
+
+def test_epochs_differ_and_the_seed_fixes_them():
+    def order(seed, epoch):
+        train = batches(labelled([3] * 40), seed=seed)
+        return [r.tolist() for r in train.epoch_rows(epoch)]
+
+    assert order(0, 1) == order(0, 1)
+    assert order(0, 0) != order(0, 1)
+    assert order(0, 0) != order(1, 0)
+
+
+def test_iterating_goes_through_the_epochs():
+    train = batches(labelled([3] * 40))
+    first = [batch.input_ids[:, 0].tolist() for batch in train]
+    second = [batch.input_ids[:, 0].tolist() for batch in train]
+    expected = [(100 * r).tolist() for r in train.epoch_rows(1)]
+    assert first != second == expected
+
+
+def test_weights_of_a_step_add_up_to_one():
+    y = np.array([[0, 1], [np.nan, 1], [1, 0], [0, 0], [1, np.nan]])
+    (batch,) = batches(labelled([3] * 5, y), batch_size=5)
+    assert batch.weights.sum() == pytest.approx(1.0)
+    row = batch.input_ids[:, 0].tolist().index(100)
+    assert batch.weights[row].tolist() == pytest.approx([0, 1 / 8])
+    assert len(batch) == 5
+
+
+def test_accumulated_batches_make_one_step():
+    train = batches(labelled([3] * 10), accumulation=2)
+    assert (len(train), train.n_steps) == (3, 2)
+    steps = list(train)
+    assert [b.ends_step for b in steps] == [False, True, True]
+    assert steps[0].weights.sum() + steps[1].weights.sum() == pytest.approx(1.0)
+    assert steps[2].weights.sum() == pytest.approx(1.0)
+
+
+def test_sample_weights_keep_their_size_in_every_batch():
+    weight = np.array([1.0, 3.0, 1.0, 3.0])
+    dataset = labelled([3] * 4, sample_weight=weight)
+    np.testing.assert_allclose(
+        dataset.loss_weights(np.array([1, 2])), [[1.5, 1.5], [0.5, 0.5]]
+    )
+    part = dataset.take(np.array([1, 3]))
+    np.testing.assert_allclose(part.loss_weights(np.array([0])), [[1.0, 1.0]])
+
+
+def test_a_batch_moves_as_a_whole():
+    (batch,) = batches(labelled([3] * 4))
+    moved = batch.to(torch.device("meta"))
+    tensors = (moved.input_ids, moved.attention_mask, moved.targets, moved.weights)
+    assert {t.device.type for t in tensors} == {"meta"}

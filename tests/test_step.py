@@ -1,0 +1,169 @@
+import copy
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from skbert.batching import Batch
+from skbert.losses import MultiLabelLoss
+from skbert.step import TrainingStep, linear_schedule, parameter_groups
+
+
+class Bag(nn.Module):
+    """A classifier small enough to compute by hand: embeddings, norm, head."""
+
+    def __init__(self):
+        super().__init__()
+        self.embeddings = nn.Embedding(20, 8)
+        self.norm = nn.LayerNorm(8)
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, input_ids, attention_mask):
+        states = self.norm(self.embeddings(input_ids))
+        mask = attention_mask.unsqueeze(-1).to(states.dtype)
+        return self.head((states * mask).sum(1) / mask.sum(1))
+
+
+def make_batch(n, seed=0, scale=1.0, ends_step=True):
+    g = torch.Generator().manual_seed(seed)
+    return Batch(
+        input_ids=torch.randint(0, 20, (n, 5), generator=g),
+        attention_mask=torch.ones(n, 5, dtype=torch.int64),
+        targets=torch.randint(0, 2, (n, 3), generator=g).float(),
+        weights=torch.full((n, 3), scale / (3 * n)),
+        ends_step=ends_step,
+    )
+
+
+def make_step(module, *, n_steps=10, warmup=0.0, rate=0.1, **kwargs):
+    optimizer = torch.optim.SGD(module.parameters(), lr=rate)
+    options = {
+        "device": torch.device("cpu"),
+        "precision": "fp32",
+        "max_grad_norm": None,
+    }
+    return TrainingStep(
+        module,
+        MultiLabelLoss(),
+        optimizer,
+        linear_schedule(optimizer, n_steps, warmup),
+        **(options | kwargs),
+    )
+
+
+@pytest.fixture
+def module():
+    torch.manual_seed(0)
+    return Bag()
+
+
+def test_a_step_is_one_update_by_the_gradient(module):
+    batch = make_batch(4)
+    before = copy.deepcopy(module)
+    expected = nn.functional.binary_cross_entropy_with_logits(
+        before(batch.input_ids, batch.attention_mask), batch.targets
+    )
+    expected.backward()
+    loss = make_step(module)(batch)
+    assert loss.item() == pytest.approx(expected.item())
+    assert not loss.requires_grad
+    pairs = zip(module.parameters(), before.parameters(), strict=True)
+    for new, old in pairs:
+        torch.testing.assert_close(new, old - 0.1 * old.grad)
+        assert new.grad is None
+
+
+def test_the_loss_falls(module):
+    step, batch = make_step(module, n_steps=100, rate=0.5), make_batch(8)
+    losses = [step(batch).item() for _ in range(50)]
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_accumulated_halves_equal_the_whole(module):
+    whole = copy.deepcopy(module)
+    batch = make_batch(8)
+    make_step(whole)(batch)
+    step = make_step(module)
+    for rows, ends in ((slice(0, 4), False), (slice(4, 8), True)):
+        step(
+            Batch(
+                batch.input_ids[rows],
+                batch.attention_mask[rows],
+                batch.targets[rows],
+                batch.weights[rows],
+                ends_step=ends,
+            )
+        )
+    for a, b in zip(module.parameters(), whole.parameters(), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_the_optimizer_waits_for_the_end_of_the_step(module):
+    before = [p.clone() for p in module.parameters()]
+    make_step(module)(make_batch(4, ends_step=False))
+    for new, old in zip(module.parameters(), before, strict=True):
+        torch.testing.assert_close(new, old, rtol=0, atol=0)
+
+
+def test_gradients_are_clipped_to_the_norm(module):
+    before = [p.detach().clone() for p in module.parameters()]
+    make_step(module, rate=1.0, max_grad_norm=0.01)(make_batch(4, scale=1000.0))
+    pairs = zip(module.parameters(), before, strict=True)
+    moved = math.sqrt(sum(float((n - o).square().sum()) for n, o in pairs))
+    assert moved == pytest.approx(0.01, rel=1e-3)
+
+
+def test_bf16_is_close_to_fp32(module):
+    half = copy.deepcopy(module)
+    batch = make_batch(16)
+    exact = make_step(module)(batch)
+    rounded = make_step(half, precision="bf16")(batch)
+    assert rounded.dtype == torch.float32
+    assert rounded.item() == pytest.approx(exact.item(), rel=1e-2)
+    assert rounded.item() != exact.item()
+
+
+def test_gradients_are_shown_before_they_are_used(module):
+    norms = []
+
+    def look(batch):
+        norms.append(float(module.head.weight.grad.norm()))
+
+    make_step(module, on_grad_computed=look)(make_batch(4))
+    assert len(norms) == 1
+    assert norms[0] > 0
+
+
+def test_the_schedule_rises_then_falls_to_zero(module):
+    step = make_step(module, n_steps=20, warmup=0.25, rate=1.0)
+    rates = []
+    for _ in range(20):
+        rates.append(step.optimizer.param_groups[0]["lr"])
+        step(make_batch(2))
+    np.testing.assert_allclose(rates[:6], [1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6, 1.0])
+    np.testing.assert_allclose(rates[5:], np.linspace(1.0, 1 / 15, 15))
+    assert step.optimizer.param_groups[0]["lr"] == 0
+
+
+def test_only_matrices_decay_and_the_head_has_its_own_rate(module):
+    module.embeddings.weight.requires_grad_(False)
+    groups = parameter_groups(
+        module.named_parameters(),
+        {"head.weight", "head.bias"},
+        learning_rate=1.0,
+        head_learning_rate=10.0,
+        weight_decay=0.1,
+    )
+    seen = {
+        id(parameter): (group["lr"], group["weight_decay"])
+        for group in groups
+        for parameter in group["params"]
+    }
+    assert seen == {
+        id(module.norm.weight): (1.0, 0.0),
+        id(module.norm.bias): (1.0, 0.0),
+        id(module.head.weight): (10.0, 0.1),
+        id(module.head.bias): (10.0, 0.0),
+    }

@@ -130,10 +130,10 @@ class MultiLabelNet(NeuralNet):
 
     @property
     def _default_callbacks(self):
-        # skorch reads its defaults from this property: a table that is plain text
-        # when it does not go to a terminal is the one change.
+        # skorch reads its defaults from this property. The one change: a table only
+        # where it is wanted, in plain text where it does not go to a terminal.
         defaults = dict(super()._default_callbacks)
-        defaults["print_log"] = PrintLog(sink=_print_row)
+        defaults["print_log"] = PrintLog(sink=_print_row if self.verbose else _discard)
         return list(defaults.items())
 
     def initialize_module(self):
@@ -422,6 +422,10 @@ def _continue_optimizer(optimizer: torch.optim.Optimizer, state: dict) -> None:
     for group, new in zip(optimizer.param_groups, fresh, strict=True):
         group.update({key: new[key] for key in ("lr", "weight_decay")})
         group.pop("initial_lr", None)
+
+
+def _discard(row: str) -> None:
+    pass
 
 
 def _print_row(row: str) -> None:

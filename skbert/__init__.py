@@ -1,4 +1,4 @@
-"""Fine-tuned transformers for multi-label text classification, as scikit-learn knows it."""
+"""Fine-tuned transformers for multi-label text classification in scikit-learn."""
 
 from __future__ import annotations
 

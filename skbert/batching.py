@@ -64,7 +64,7 @@ class LabelledTokens:
     @cached_property
     def _mean_weight(self) -> float:
         # One mean for the whole set: a row of weight 2 counts twice in any company.
-        return float(self.sample_weight.mean())
+        return 1.0 if self.sample_weight is None else float(self.sample_weight.mean())
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,9 @@ def pad(
     mask = column < lengths[:, np.newaxis]
     index = np.minimum(starts[:, np.newaxis] + column, len(tokens.ids) - 1)
     ids = np.where(mask, tokens.ids[index], padding.pad_id)
-    return torch.from_numpy(ids.astype(np.int64)), torch.from_numpy(mask.astype("int64"))
+    return torch.from_numpy(ids.astype(np.int64)), torch.from_numpy(
+        mask.astype("int64")
+    )
 
 
 def prediction_rows(

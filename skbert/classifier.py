@@ -9,18 +9,17 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from scipy.special import expit
-from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skbert.checkpoint import DEFAULT_MODEL, Checkpoint, resolve_model
 from skbert.device import resolve_device
-from skbert.metrics import nan_accuracy_score
 from skbert.net import MultiLabelNet
+from skbert.outputs import MultiLabelOutputMixin
 from skbert.persistence import SavedModel, load_model, save_model
 from skbert.plan import FitPlan, plan_fit
 from skbert.structure import encoder_structure
-from skbert.targets import encode_targets
 from skbert.tokenization import check_texts, tokenize
 from skbert.training import prediction_net, train
 
@@ -41,7 +40,7 @@ _SAVED_ATTRIBUTES = (
 )
 
 
-class TransformerMultiLabelClassifier(ClassifierMixin, BaseEstimator):
+class TransformerMultiLabelClassifier(MultiLabelOutputMixin, BaseEstimator):
     """A pre-trained transformer, fine-tuned for multi-label text classification.
 
     Each label gets a probability of its own (a sigmoid) and a threshold of its own.
@@ -187,8 +186,14 @@ class TransformerMultiLabelClassifier(ClassifierMixin, BaseEstimator):
         "loss": [StrOptions({"bce", "focal", "asymmetric"})],
         "loss_params": [dict, None],
         "pos_weight": [StrOptions({"balanced"}), "array-like", None],
-        "max_epochs": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
-        "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "max_epochs": [
+            Interval(Integral, 1, None, closed="left"),
+            StrOptions({"auto"}),
+        ],
+        "batch_size": [
+            Interval(Integral, 1, None, closed="left"),
+            StrOptions({"auto"}),
+        ],
         "gradient_accumulation_steps": [Interval(Integral, 1, None, closed="left")],
         "learning_rate": [
             Interval(Real, 0, None, closed="neither"),
@@ -339,9 +344,9 @@ class TransformerMultiLabelClassifier(ClassifierMixin, BaseEstimator):
         """Return what a warm start goes on from."""
         return Checkpoint(
             folder=None,
-            config=self.net_.module_.config,
+            config=self.net_.module_.encoder.config,
             tokenizer=self.tokenizer_,
-            structure=encoder_structure(self.net_.module_.config),
+            structure=encoder_structure(self.net_.module_.encoder.config),
             pooling=self.pooling_,
         )
 
@@ -363,18 +368,6 @@ class TransformerMultiLabelClassifier(ClassifierMixin, BaseEstimator):
         self.pooling_ = settings.pooling
         self.precision_ = net.precision_
         self.device_ = str(settings.device)
-
-    @property
-    def _is_multilabel(self) -> bool:
-        return self.classes_.ndim == 2
-
-    def _set_labels(self, names, classes, threshold) -> None:
-        self.label_names_ = np.asarray(names, dtype=object)
-        n_labels = len(self.label_names_)
-        self.thresholds_ = np.full(n_labels, threshold, dtype=np.float64)
-        # scikit-learn's scorers look at `classes_` alone to tell what y is; a row of
-        # classes per label is the one form that they all read as multi-label.
-        self.classes_ = np.tile([0, 1], (n_labels, 1)) if classes is None else classes
 
     # --- predict --------------------------------------------------------------------
 
@@ -408,60 +401,8 @@ class TransformerMultiLabelClassifier(ClassifierMixin, BaseEstimator):
         proba = expit(self._logits(X))
         return proba if self._is_multilabel else np.hstack([1 - proba, proba])
 
-    def predict(self, X) -> np.ndarray:
-        """Return which labels have a probability of at least their threshold.
-
-        Parameters
-        ----------
-        X : sequence of str, length n
-
-        Returns
-        -------
-        ndarray of shape (n, n_labels), int64
-            0 or 1; the classes, shape (n,), after a fit on one-dimensional y.
-        """
-        chosen = self._chosen(X)
-        if self._is_multilabel:
-            return chosen.astype(np.int64)
-        return self.classes_[chosen[:, 0].astype(np.intp)]
-
-    def predict_labels(self, X) -> list[tuple[str, ...]]:
-        """Return the names of each text's labels.
-
-        Parameters
-        ----------
-        X : sequence of str, length n
-
-        Returns
-        -------
-        list of tuple of str, length n
-            An empty tuple for a text without labels.
-        """
-        return [tuple(self.label_names_[row]) for row in self._chosen(X)]
-
-    def score(self, X, y, sample_weight: ArrayLike | None = None) -> float:
-        """Return the subset accuracy: the share of texts with all known labels right.
-
-        Parameters
-        ----------
-        X : sequence of str, length n
-        y : array-like or sparse matrix of shape (n, n_labels) or (n,)
-            NaN where a label is unknown.
-        sample_weight : array-like of shape (n,), default=None
-
-        Returns
-        -------
-        float
-        """
-        chosen = self._chosen(X).astype(np.int64)
-        classes = None if self._is_multilabel else self.classes_
-        targets = encode_targets(y, classes=classes)
-        return nan_accuracy_score(
-            targets.with_nan(), chosen, sample_weight=sample_weight
-        )
-
     def _chosen(self, X) -> np.ndarray:
-        return expit(self._logits(X)) >= np.asarray(self.thresholds_)
+        return self._reaches_threshold(expit(self._logits(X)))
 
     def _logits(self, X) -> np.ndarray:
         check_is_fitted(self)
@@ -552,7 +493,7 @@ class TransformerMultiLabelClassifier(ClassifierMixin, BaseEstimator):
 
     @classmethod
     def _from_saved(cls, saved: SavedModel, model: str, device, precision: str):
-        config = saved.module.config
+        config = saved.module.encoder.config
         checkpoint = Checkpoint(
             None, config, saved.tokenizer, encoder_structure(config), saved.pooling
         )

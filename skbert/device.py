@@ -102,7 +102,7 @@ def _has_native_bf16(device: torch.device) -> bool:
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type == "cpu":
         # Older torch cannot be asked; it runs in fp32, which is always right.
-        capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+        capabilities: dict = getattr(torch.cpu, "get_capabilities", dict)()
         return any(capabilities.get(key) for key in _CPU_BF16)
     return False  # pragma: gpu
 

@@ -33,7 +33,7 @@ def focal(
     gamma: float = 2.0,
     alpha: float | None = None,
 ) -> Tensor:
-    """Focal loss of each cell (Lin et al. 2017, "Focal Loss for Dense Object Detection").
+    """Focal loss of each cell (Lin et al. 2017).
 
     Shape: (batch_size, n_labels) twice -> (batch_size, n_labels)
     """
@@ -54,7 +54,7 @@ def asymmetric(
     gamma_pos: float = 0.0,
     clip: float = 0.05,
 ) -> Tensor:
-    """Asymmetric loss of each cell (Ridnik et al. 2021, "Asymmetric Loss For ...").
+    """Asymmetric loss of each cell (Ridnik et al. 2021).
 
     Shape: (batch_size, n_labels) twice -> (batch_size, n_labels)
     """

@@ -1,31 +1,19 @@
 """Multi-label scores that know what NaN means: the label of this cell is unknown.
 
 Without NaN they equal scikit-learn's functions of the same name wherever those are
-defined; with NaN they run over the known cells only. :func:`resolve_scoring` turns
-what a user passes as ``scoring`` into one callable on arrays.
+defined; with NaN they run over the known cells only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import partial
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
-from scipy.special import logit
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.metrics import (
-    average_precision_score,
-    check_scoring,
-    get_scorer,
-    get_scorer_names,
-    log_loss,
-    roc_auc_score,
-)
+from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 
 from skbert.targets import Targets, encode_targets
 
@@ -33,9 +21,9 @@ __all__ = [
     "multilabel_log_loss",
     "nan_accuracy_score",
     "nan_average_precision_score",
+    "nan_count_score",
     "nan_f1_score",
     "nan_roc_auc_score",
-    "resolve_scoring",
 ]
 
 Matrix: TypeAlias = ArrayLike | sparse.spmatrix | sparse.sparray
@@ -99,8 +87,8 @@ def nan_f1_score(
     >>> nan_f1_score(y_true, y_pred, average=None).round(3)
     array([0.667, 0.667])
     """
-    return _count_score(
-        y_true, y_pred, ratio=_f1, average=average, sample_weight=sample_weight
+    return nan_count_score(
+        y_true, y_pred, name="f1", average=average, sample_weight=sample_weight
     )
 
 
@@ -415,15 +403,32 @@ def _divide(numerator: np.ndarray, denominator: np.ndarray) -> Any:
     return np.where(denominator == 0, 0.0, numerator / np.maximum(denominator, 1e-300))
 
 
-def _count_score(
+_RATIOS = {"f1": _f1, "jaccard": _jaccard, "precision": _precision, "recall": _recall}
+
+
+def nan_count_score(
     y_true: Matrix,
     y_pred: Matrix,
     *,
-    ratio: Callable[[np.ndarray, np.ndarray, np.ndarray], Any],
-    average: str | None,
+    name: Literal["f1", "jaccard", "precision", "recall"],
+    average: Literal["macro", "micro", "samples", "weighted"] | None = "macro",
     sample_weight: ArrayLike | None = None,
 ) -> float | np.ndarray:
-    """Average a score that is a function of true and false positives and misses."""
+    """Score that is a ratio of true positives, false positives and misses.
+
+    :func:`nan_f1_score` is the one of them that is public; the others serve as
+    ``scoring``.
+
+    Parameters
+    ----------
+    y_true, y_pred, average, sample_weight
+        As of :func:`nan_f1_score`.
+    name : {"f1", "jaccard", "precision", "recall"}
+
+    Returns
+    -------
+    float or ndarray of shape (n_labels,), float64
+    """
     if average not in ("macro", "micro", "samples", "weighted", None):
         raise ValueError(
             "average must be 'macro', 'micro', 'samples', 'weighted' or None; got "
@@ -435,7 +440,7 @@ def _count_score(
     cells = np.where(truth.known, rows[:, np.newaxis], 0.0)
     axis = {"samples": 1, "micro": None}.get(str(average), 0)
     tp, fp, fn = _counts(truth.values, pred, cells, axis)
-    value = ratio(tp, fp, fn)
+    value = _RATIOS[name](tp, fp, fn)
     if average == "micro":
         return float(value) if cells.any() else float("nan")
     if average == "samples":
@@ -514,175 +519,3 @@ def _binary_score(
         return float("nan")
     weight = None if weights is None else weights[cells]
     return float(score(truth, scores[cells], sample_weight=weight))
-
-
-# --- scoring inside fit ------------------------------------------------------------
-
-
-def _neg_log_loss(y_true: Matrix, y_proba: Matrix, **weight: Any) -> float:
-    return -multilabel_log_loss(y_true, y_proba, **weight)
-
-
-# Scores that take NaN, under the names of scikit-learn's scorers where it has them.
-_PROBA_SCORES: dict[str, Callable[..., Any]] = {
-    "average_precision": nan_average_precision_score,
-    "average_precision_micro": partial(nan_average_precision_score, average="micro"),
-    "roc_auc": nan_roc_auc_score,
-    "roc_auc_micro": partial(nan_roc_auc_score, average="micro"),
-    "neg_log_loss": _neg_log_loss,
-}
-_RATIOS = {"f1": _f1, "jaccard": _jaccard, "precision": _precision, "recall": _recall}
-_PRED_SCORES: dict[str, Callable[..., Any]] = {
-    "accuracy": nan_accuracy_score,
-    **{
-        f"{name}_{average}": partial(_count_score, ratio=ratio, average=average)
-        for name, ratio in _RATIOS.items()
-        for average in ("macro", "micro", "samples", "weighted")
-    },
-}
-
-
-def resolve_scoring(scoring: str | Callable[..., float]) -> Callable[..., float]:
-    """Turn what a user calls `scoring` into a function of arrays.
-
-    Parameters
-    ----------
-    scoring : str or callable
-        A name from ``sklearn.metrics.get_scorer_names()``, "average_precision_micro",
-        "roc_auc_micro", or a scorer with the signature ``scorer(estimator, X, y)``
-        such as :func:`sklearn.metrics.make_scorer` returns.
-
-    Returns
-    -------
-    callable
-        ``score(y_true, y_proba, y_pred, *, sample_weight=None) -> float``, greater is
-        better. All three arrays have shape (n_samples, n_labels); `y_true` may hold
-        NaN for the names that have a twin in this module: "average_precision",
-        "roc_auc" (and with "_micro"), "neg_log_loss", "accuracy" and "f1_*",
-        "jaccard_*", "precision_*", "recall_*" with each of macro, micro, samples and
-        weighted. The value is nan when a probability is not finite, so that a model
-        that diverged is never the best. It can be pickled if `scoring` can.
-
-    Raises
-    ------
-    ValueError
-        At once if `scoring` is neither; when called, if `y_true` holds NaN and the
-        scorer does not take it, or whatever the scorer itself raises.
-
-    Notes
-    -----
-    Scorers without a twin are scikit-learn's own, called with an estimator that
-    returns the given probabilities and predictions. Its `X` is the row numbers, so
-    that a scorer that reads texts or fitted attributes cannot work.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skbert.metrics import resolve_scoring
-    >>> score = resolve_scoring("f1_micro")
-    >>> y_true = np.array([[1, 0], [np.nan, 1]])
-    >>> y_proba = np.array([[0.9, 0.2], [0.6, 0.4]])
-    >>> print(f"{score(y_true, y_proba, y_proba >= 0.5):.3f}")
-    0.667
-    >>> resolve_scoring("f1_mirco")
-    Traceback (most recent call last):
-        ...
-    ValueError: Unknown scoring 'f1_mirco'. Did you mean 'f1_micro'? ...
-    """
-    if isinstance(scoring, str):
-        return _resolve_name(scoring)
-    if callable(scoring):
-        # Turns down metric functions, which are a common slip, with advice.
-        check_scoring(_GivenAnswers(), scoring=scoring)
-        return _ScorerScore(scoring, getattr(scoring, "__name__", repr(scoring)))
-    raise ValueError(
-        "scoring must be a name or a callable scorer(estimator, X, y); got "
-        f"{scoring!r}."
-    )
-
-
-def _resolve_name(name: str) -> Callable[..., float]:
-    if name in _PROBA_SCORES:
-        return _ArrayScore(_PROBA_SCORES[name], reads_proba=True)
-    if name in _PRED_SCORES:
-        return _ArrayScore(_PRED_SCORES[name], reads_proba=False)
-    if name in get_scorer_names():
-        return _ScorerScore(get_scorer(name), name)
-    close = get_close_matches(name, _nan_names() + get_scorer_names(), n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
-    others = sorted(set(get_scorer_names()) - set(_nan_names()))
-    raise ValueError(
-        f"Unknown scoring {name!r}.{hint} These take NaN in y: "
-        f"{', '.join(_nan_names())}. These do not: {', '.join(others)}."
-    )
-
-
-def _nan_names() -> list[str]:
-    return sorted([*_PROBA_SCORES, *_PRED_SCORES])
-
-
-@dataclass(frozen=True)
-class _ArrayScore:
-    """A score of this module, as :func:`resolve_scoring` returns it."""
-
-    score: Callable[..., Any]
-    reads_proba: bool
-
-    def __call__(self, y_true, y_proba, y_pred, *, sample_weight=None) -> float:
-        if not np.isfinite(y_proba).all():
-            return float("nan")
-        answers = y_proba if self.reads_proba else y_pred
-        return float(self.score(y_true, answers, sample_weight=sample_weight))
-
-
-@dataclass(frozen=True)
-class _ScorerScore:
-    """A scorer of scikit-learn, as :func:`resolve_scoring` returns it."""
-
-    scorer: Callable[..., float]
-    name: str
-
-    def __call__(self, y_true, y_proba, y_pred, *, sample_weight=None) -> float:
-        truth = encode_targets(y_true)
-        if not truth.known.all():
-            raise ValueError(
-                f"The scoring {self.name!r} does not take NaN (unknown labels) in y. "
-                f"These do: {', '.join(_nan_names())}."
-            )
-        if not np.isfinite(y_proba).all():
-            return float("nan")
-        answers = _GivenAnswers(np.asarray(y_proba, np.float64), np.asarray(y_pred))
-        rows = np.arange(len(truth))[:, np.newaxis]
-        # Not every scorer has the argument: it is passed only when it says something.
-        weight = {} if sample_weight is None else {"sample_weight": sample_weight}
-        y_int = truth.values.astype(np.int64)
-        return float(self.scorer(answers, rows, y_int, **weight))
-
-
-class _GivenAnswers(ClassifierMixin, BaseEstimator):
-    """A fitted multi-label classifier whose answers are given; X is row numbers."""
-
-    def __init__(self, probabilities=None, predictions=None):
-        self.probabilities = probabilities
-        self.predictions = predictions
-
-    @property
-    def classes_(self):
-        # The one form with which every scikit-learn scorer is right for any number of
-        # labels: scorers look at classes_ to learn what kind of target this is.
-        return np.tile([0, 1], (self.probabilities.shape[1], 1))
-
-    def fit(self, X, y):
-        """Do nothing; scikit-learn asks for the method, and never calls it here."""
-
-    def predict(self, X):
-        return self.predictions[np.ravel(X)].astype(np.int64)
-
-    def predict_proba(self, X):
-        return self.probabilities[np.ravel(X)]
-
-    def decision_function(self, X):
-        return logit(self.predict_proba(X))
-
-    def __sklearn_is_fitted__(self):
-        return True

@@ -27,7 +27,13 @@ __all__ = [
 
 
 class MultiLabelModule(nn.Module):
-    """An encoder and a head; what both kinds of pooling have in common."""
+    """An encoder and a head; what both kinds of pooling have in common.
+
+    Attributes
+    ----------
+    encoder : PreTrainedModel
+        The model without its head.
+    """
 
     encoder: PreTrainedModel
 
@@ -35,11 +41,6 @@ class MultiLabelModule(nn.Module):
     def output_layer(self) -> nn.Linear:
         """The linear layer whose outputs are the logits."""
         raise NotImplementedError
-
-    @property
-    def config(self) -> PreTrainedConfig:
-        """The encoder's configuration."""
-        return self.encoder.config
 
     def head_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Yield the named parameters that are not the encoder's."""
@@ -80,6 +81,8 @@ class NativeClassifier(MultiLabelModule):
     model : PreTrainedModel
     """
 
+    model: PreTrainedModel
+
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
         self.model = model
@@ -87,7 +90,7 @@ class NativeClassifier(MultiLabelModule):
     @property
     def encoder(self) -> PreTrainedModel:  # type: ignore[override]
         """The model without its head."""
-        return self.model.base_model
+        return self.model.base_model  # type: ignore[return-value]
 
     @property
     def output_layer(self) -> nn.Linear:
@@ -127,6 +130,8 @@ class MeanPoolingClassifier(MultiLabelModule):
     dropout : float
         Of the pooled state.
     """
+
+    head: nn.Linear
 
     def __init__(self, encoder: PreTrainedModel, n_labels: int, dropout: float) -> None:
         super().__init__()
@@ -174,7 +179,7 @@ def build_module(
     pooling: str,
     dropout: float | None = None,
     complete: bool = False,
-) -> tuple[MultiLabelModule, bool]:
+) -> tuple[NativeClassifier | MeanPoolingClassifier, bool]:
     """Build the network and load the folder's weights into it.
 
     Parameters

@@ -18,8 +18,8 @@ from tqdm import tqdm
 
 from skbert.batching import Batch, LabelledTokens, Padding, TrainingBatches
 from skbert.inference import predict_logits, working_precision
-from skbert.metrics import resolve_scoring
 from skbert.module import MultiLabelModule
+from skbert.scoring import resolve_scoring
 from skbert.step import TrainingStep, linear_schedule, parameter_groups
 from skbert.structure import freeze
 from skbert.tokenization import RaggedTokens
@@ -223,10 +223,9 @@ class MultiLabelNet(NeuralNet):
         self.best_.restore(self.module_)
         # They hold the data, the gradients and the optimizer's moments: gigabytes
         # that prediction never needs.
-        self.batches_ = self.step_ = self.best_ = None
-        self.always_eval_ = []
+        del self.batches_, self.step_, self.best_, self.always_eval_
         if not keep_optimizer:
-            self.optimizer_ = None
+            del self.optimizer_
         self.module_.zero_grad(set_to_none=True)
         self.module_.eval()
         return self
@@ -234,7 +233,7 @@ class MultiLabelNet(NeuralNet):
     def initialize_for_prediction(self) -> MultiLabelNet:
         """Make the net ready to predict with the weights that it was given."""
         self.initialize()
-        self.optimizer_ = None
+        del self.optimizer_, self.always_eval_
         self.module_.eval()
         return self
 
@@ -342,14 +341,18 @@ class MultiLabelNet(NeuralNet):
         score = resolve_scoring(self.scoring)(y_true, proba, y_pred)
         self.history.record(self._score_name, score)
         # skorch's name for "this row is the best so far in that column".
-        self.history.record(f"{self._score_name}_best", self.best_.offer(score, self.module_))
+        self.history.record(
+            f"{self._score_name}_best", self.best_.offer(score, self.module_)
+        )
 
     def _mean_loss(self, logits: np.ndarray, dataset: LabelledTokens) -> float:
         weights = dataset.loss_weights(np.arange(len(dataset)))
         known = max(int(dataset.targets.known.sum()), 1)
         tensors = (logits, dataset.targets.values, weights / np.float32(known))
         with torch.no_grad():
-            loss = self.criterion_(*(torch.from_numpy(t).to(self.device) for t in tensors))
+            loss = self.criterion_(
+                *(torch.from_numpy(t).to(self.device) for t in tensors)
+            )
         return loss.item()
 
     def __getstate__(self):

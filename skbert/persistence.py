@@ -22,7 +22,7 @@ from skbert.checkpoint import (
     quiet_transformers,
     read_json,
 )
-from skbert.module import MeanPoolingClassifier, MultiLabelModule, build_module
+from skbert.module import MeanPoolingClassifier, NativeClassifier, build_module
 
 __all__ = ["FORMAT_VERSION", "SavedModel", "load_model", "save_model"]
 
@@ -38,7 +38,7 @@ class SavedModel:
 
     Attributes
     ----------
-    module : MultiLabelModule
+    module : NativeClassifier or MeanPoolingClassifier
     tokenizer : PreTrainedTokenizerBase
     pooling : {"native", "mean"}
     label_names : list of str
@@ -51,7 +51,7 @@ class SavedModel:
         Further fitted attributes that JSON can hold.
     """
 
-    module: MultiLabelModule
+    module: NativeClassifier | MeanPoolingClassifier
     tokenizer: PreTrainedTokenizerBase
     pooling: str
     label_names: list[str]
@@ -87,7 +87,7 @@ def _write(saved: SavedModel, folder: Path) -> None:
             module.encoder.save_pretrained(folder)
             head = {k: v.contiguous() for k, v in module.head.state_dict().items()}
             save_file(head, folder / _HEAD_FILE)
-            _write_sentence_transformers_parts(folder, module.config.hidden_size)
+            _write_sentence_transformers_parts(folder, module.encoder.config.hidden_size)
         else:
             _name_labels(module, saved.label_names)
             module.model.save_pretrained(folder)
@@ -106,7 +106,7 @@ def _write(saved: SavedModel, folder: Path) -> None:
     (folder / "README.md").write_text(_model_card(saved), encoding="utf-8")
 
 
-def _name_labels(module: MultiLabelModule, names: list[str]) -> None:
+def _name_labels(module: NativeClassifier, names: list[str]) -> None:
     config = module.model.config
     config.id2label = dict(enumerate(names))
     config.label2id = {name: i for i, name in enumerate(names)}
@@ -251,7 +251,7 @@ def _load_head(module: MeanPoolingClassifier, path: Path) -> None:
         raise ModelFormatError(f"{path} cannot be loaded: {error}") from error
 
 
-_STATE_TYPES = {
+_STATE_TYPES: dict[str, type | tuple[type, ...]] = {
     "format_version": int,
     "pooling": str,
     "label_names": list,

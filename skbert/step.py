@@ -1,4 +1,4 @@
-"""Step: one batch in, weights a little better, its loss out. Knows nothing of skorch."""
+"""Step: a batch in, weights a little better, its loss out; knows nothing of skorch."""
 
 from __future__ import annotations
 

@@ -61,13 +61,17 @@ def encoder_structure(config: PreTrainedConfig) -> EncoderStructure:
 
 def _position_limit(encoder: nn.Module) -> int | None:
     limits = [
-        # RoBERTa and its kin start counting positions after the padding index.
-        table.num_embeddings - (-1 if table.padding_idx is None else table.padding_idx) - 1
+        table.num_embeddings - _first_position(table)
         for name, table in encoder.named_modules()
         if isinstance(table, nn.Embedding)
         and name.rpartition(".")[2] == "position_embeddings"
     ]
     return min(limits, default=None)
+
+
+def _first_position(table: nn.Embedding) -> int:
+    # RoBERTa and its kin count positions from the one after the padding's.
+    return 0 if table.padding_idx is None else table.padding_idx + 1
 
 
 def _layers(encoder: PreTrainedModel) -> list[nn.Module]:
@@ -81,7 +85,10 @@ def _layers(encoder: PreTrainedModel) -> list[nn.Module]:
 
 def freeze(
     module: nn.Module,
-    encoder: PreTrainedModel, *, trainable_layers: int | None, embeddings: bool
+    encoder: PreTrainedModel,
+    *,
+    trainable_layers: int | None,
+    embeddings: bool,
 ) -> list[nn.Module]:
     """Freeze the embeddings and all but the top layers.
 

@@ -49,6 +49,7 @@ class Targets:
 
     @property
     def n_labels(self) -> int:
+        """Number of labels."""
         return self.values.shape[1]
 
     @property

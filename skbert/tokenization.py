@@ -87,7 +87,9 @@ def _one_column(X, shape: tuple[int, ...], name: str) -> list:
     if len(shape) == 2 and shape[1] == 1:
         column = X.iloc[:, 0] if isinstance(X, pd.DataFrame) else X[:, 0]
         return _as_list(column, name)
-    columns = f" ({', '.join(map(str, X.columns[:5]))})" if hasattr(X, "columns") else ""
+    columns = (
+        f" ({', '.join(map(str, X.columns[:5]))})" if hasattr(X, "columns") else ""
+    )
     raise ValueError(
         f"{name} has shape {tuple(shape)}{columns}; it must be one column of texts. "
         "Select the column, or join several into one text first."

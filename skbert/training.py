@@ -81,8 +81,9 @@ def _starting_point(
     if previous is not None:
         module = deepcopy(previous.module_)
         module.pin(constant, priors)
-        optimizer = previous.optimizer_
+        optimizer = getattr(previous, "optimizer_", None)  # none after a cold start
         return module, None if optimizer is None else optimizer.state_dict()
+    assert plan.checkpoint.folder is not None  # only a warm start has none
     module, has_head = build_module(
         plan.checkpoint.folder,
         plan.checkpoint.config,

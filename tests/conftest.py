@@ -101,3 +101,13 @@ def data_dir():
     if not folder.is_dir():
         pytest.skip(f"no real data in {folder}: set SKBERT_TEST_DATA to its folder")
     return folder
+
+
+@pytest.fixture
+def answers():
+    """60 rows, 5 labels, tied scores, one rare label and some rows without labels."""
+    rng = np.random.default_rng(0)
+    y_true = (rng.random((60, 5)) < [0.5, 0.4, 0.3, 0.2, 0.05]).astype(int)
+    y_proba = np.clip(0.5 * y_true + rng.random((60, 5)), 0, 1.2).round(1) / 1.2
+    weight = rng.integers(0, 4, size=60).astype(float)
+    return y_true, y_proba, (y_proba >= 0.6).astype(int), weight

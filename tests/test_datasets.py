@@ -14,7 +14,8 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 
 from skbert import _email_phrases as phrases
-from skbert.datasets import _Writer, make_emails, read_csv
+from skbert._emails import Writer
+from skbert.datasets import make_emails, read_csv
 from skbert.model_selection import multilabel_train_test_split
 
 
@@ -345,7 +346,7 @@ def test_every_phrase_can_be_filled():
         phrases.ANY_CHAT,
         phrases.SLOTS,
     ]
-    write = _Writer(np.random.RandomState(0))
+    write = Writer(np.random.RandomState(0))
     write.topic, write.reply, write.n_tasks = phrases.TOPICS["travel"], "ignore", 2
     every = list(_strings(pools))
 

@@ -1,11 +1,10 @@
 import pytest
 import torch
 
+from checkpoints import MAX_LENGTH, N_LAYERS
 from skbert.checkpoint import load_config
 from skbert.module import build_module
 from skbert.structure import encoder_structure, freeze
-
-from checkpoints import MAX_LENGTH, N_LAYERS
 
 FAMILIES = ("bert", "roberta", "deberta", "distilbert", "canine")
 
@@ -49,9 +48,7 @@ def test_reading_a_structure_draws_no_random_number(checkpoint):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_freezing_the_embeddings_leaves_the_rest(build, family):
     module = build(family)
-    frozen = freeze(
-        module, module.encoder, trainable_layers=None, embeddings=True
-    )
+    frozen = freeze(module, module.encoder, trainable_layers=None, embeddings=True)
     lost = {name for name, _ in module.named_parameters()} - trainable(module)
     assert lost
     assert all("embeddings" in name for name in lost)

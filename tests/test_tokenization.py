@@ -87,7 +87,9 @@ def test_canine_reads_characters(checkpoint):
 def test_head_tail_keeps_both_ends(tiny_bert):
     tokenizer = AutoTokenizer.from_pretrained(tiny_bert)
     text = "invoice " * 30 + "crash " * 30
-    tokens = tokenize(tokenizer, [text, "invoice"], max_length=14, long_text="head_tail")
+    tokens = tokenize(
+        tokenizer, [text, "invoice"], max_length=14, long_text="head_tail"
+    )
     words = tokenizer.convert_ids_to_tokens(tokens[0].tolist())
     assert words == ["[CLS]", *["invoice"] * 3, *["crash"] * 9, "[SEP]"]
     assert tokens.truncated.tolist() == [True, False]

@@ -1,0 +1,142 @@
+"""Outputs: probabilities and thresholds -> 0/1 matrix, classes, label names, score."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import ClassifierMixin
+
+from skbert.metrics import nan_accuracy_score
+from skbert.targets import encode_targets
+
+__all__ = ["MultiLabelOutputMixin", "check_thresholds"]
+
+
+def check_thresholds(value: ArrayLike, n_labels: int, name: str) -> np.ndarray:
+    """Return thresholds as a new array.
+
+    Parameters
+    ----------
+    value : float or array-like of shape (n_labels,)
+    n_labels : int
+    name : str
+        What to call it in messages.
+
+    Returns
+    -------
+    ndarray of shape (n_labels,), float64
+
+    Raises
+    ------
+    ValueError
+        If there are not as many as labels, or one is outside [0, 1].
+    """
+    thresholds = np.asarray(value, dtype=np.float64)
+    if thresholds.shape not in ((), (n_labels,)):
+        raise ValueError(
+            f"{name} has shape {thresholds.shape}, but there are {n_labels} label(s): "
+            f"it must be a number or have shape ({n_labels},)."
+        )
+    if not np.all((thresholds >= 0) & (thresholds <= 1)):
+        raise ValueError(f"{name} must hold numbers between 0 and 1.")
+    return np.full(n_labels, thresholds)
+
+
+class MultiLabelOutputMixin(ClassifierMixin):
+    """What skbert's classifiers answer, given which labels they choose.
+
+    A class that inherits it calls `_set_labels` in `fit` and has a method
+    ``_chosen(X)`` that returns a bool matrix of shape (n, n_labels).
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_labels, 2) or (2,)
+    label_names_ : ndarray of shape (n_labels,), object
+    thresholds_ : ndarray of shape (n_labels,), float64
+    """
+
+    classes_: np.ndarray
+    label_names_: np.ndarray
+    thresholds_: np.ndarray
+
+    def _set_labels(
+        self, names: ArrayLike, classes: np.ndarray | None, threshold: ArrayLike
+    ) -> None:
+        self.label_names_ = np.asarray(names, dtype=object)
+        n_labels = len(self.label_names_)
+        self.thresholds_ = check_thresholds(threshold, n_labels, "threshold")
+        # scikit-learn's scorers look at `classes_` alone to tell what y is; a row of
+        # classes per label is the one form that they all read as multi-label.
+        self.classes_ = np.tile([0, 1], (n_labels, 1)) if classes is None else classes
+
+    @property
+    def _is_multilabel(self) -> bool:
+        return self.classes_.ndim == 2
+
+    def _chosen(self, X: Any) -> np.ndarray:
+        raise NotImplementedError
+
+    def _reaches_threshold(self, proba: np.ndarray) -> np.ndarray:
+        """Return which probabilities, shape (n, n_labels), reach `thresholds_`."""
+        n_labels = len(self.label_names_)
+        return proba >= check_thresholds(self.thresholds_, n_labels, "thresholds_")
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return which labels have a probability of at least their threshold.
+
+        Parameters
+        ----------
+        X : sequence of length n
+            As of `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n, n_labels), int64
+            0 or 1; the classes, shape (n,), after a fit on one-dimensional y.
+
+        Raises
+        ------
+        ValueError
+            If `thresholds_` was assigned values outside [0, 1], or of another shape.
+        """
+        chosen = self._chosen(X)
+        if self._is_multilabel:
+            return chosen.astype(np.int64)
+        return self.classes_[chosen[:, 0].astype(np.intp)]
+
+    def predict_labels(self, X: Any) -> list[tuple[str, ...]]:
+        """Return the names of each row's labels.
+
+        Parameters
+        ----------
+        X : sequence of length n
+            As of `fit`.
+
+        Returns
+        -------
+        list of tuple of str, length n
+            An empty tuple for a row without labels.
+        """
+        return [tuple(self.label_names_[row]) for row in self._chosen(X)]
+
+    def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
+        """Return the subset accuracy: the share of rows with all known labels right.
+
+        Parameters
+        ----------
+        X : sequence of length n
+            As of `fit`.
+        y : array-like, sparse matrix or DataFrame of shape (n, n_labels) or (n,)
+            NaN where a label is unknown.
+        sample_weight : array-like of shape (n,), default=None
+
+        Returns
+        -------
+        float
+        """
+        chosen = self._chosen(X).astype(np.int64)
+        classes = None if self._is_multilabel else self.classes_
+        truth = encode_targets(y, classes=classes).with_nan()
+        return nan_accuracy_score(truth, chosen, sample_weight=sample_weight)

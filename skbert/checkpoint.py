@@ -67,7 +67,10 @@ def quiet_transformers() -> Iterator[None]:
 
 
 def resolve_model(
-    model: str | os.PathLike[str], *, revision: str | None = None, local_files_only: bool = False
+    model: str | os.PathLike[str],
+    *,
+    revision: str | None = None,
+    local_files_only: bool = False,
 ) -> Path:
     """Find the folder of a model, downloading it if it must be.
 

@@ -87,7 +87,9 @@ def _write(saved: SavedModel, folder: Path) -> None:
             module.encoder.save_pretrained(folder)
             head = {k: v.contiguous() for k, v in module.head.state_dict().items()}
             save_file(head, folder / _HEAD_FILE)
-            _write_sentence_transformers_parts(folder, module.encoder.config.hidden_size)
+            _write_sentence_transformers_parts(
+                folder, module.encoder.config.hidden_size
+            )
         else:
             _name_labels(module, saved.label_names)
             module.model.save_pretrained(folder)

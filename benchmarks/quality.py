@@ -55,6 +55,7 @@ NOTEBOOK = {
     "max_length": 128,
     "freeze_embeddings": False,
     "warmup": 0.0,
+    "dropout": 0.1,  # of attention, too
 }
 
 THRESHOLDS = np.arange(1, 100) / 100

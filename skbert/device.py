@@ -5,11 +5,15 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
-__all__ = ["autocast", "resolve_device", "resolve_precision"]
+__all__ = ["attention_kernel", "autocast", "resolve_device", "resolve_precision"]
 
 # Flags of processors that multiply bf16 natively, by torch's names: x86, x86, ARM.
 _CPU_BF16 = ("avx512_bf16", "amx_bf16", "bf16")
+
+# Measured with MiniLM on two cores: plain is faster at 128 tokens, flash at 256.
+_PLAIN_ATTENTION_LENGTH = 128
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -105,6 +109,17 @@ def _has_native_bf16(device: torch.device) -> bool:
         capabilities: dict = getattr(torch.cpu, "get_capabilities", dict)()
         return any(capabilities.get(key) for key in _CPU_BF16)
     return False  # pragma: gpu
+
+
+def attention_kernel(device: torch.device, seq_len: int) -> AbstractContextManager:
+    """Return the context in which attention over ``seq_len`` tokens is fastest.
+
+    On CPUs flash attention pays from some hundred tokens on; for the short texts that
+    most data consists of, the plain product of matrices is faster.
+    """
+    if device.type == "cpu" and seq_len <= _PLAIN_ATTENTION_LENGTH:
+        return sdpa_kernel(SDPBackend.MATH)
+    return nullcontext()
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager:

@@ -166,12 +166,19 @@ class MeanPoolingClassifier(MultiLabelModule):
 
 
 def set_dropout(config: PreTrainedConfig, dropout: float | None) -> None:
-    """Set every dropout probability of a configuration; None leaves them alone."""
-    if dropout is None:
-        return
+    """Set every dropout probability of a configuration.
+
+    None leaves them as they are, but for attention: there dropout rules the fast
+    kernels out, which makes texts of 512 tokens four times slower to learn from,
+    and it changed no score that we measured.
+    """
     for name, value in config.to_dict().items():
-        if "dropout" in name and (value is None or isinstance(value, (int, float))):
+        if "dropout" not in name or not isinstance(value, (int, float, type(None))):
+            continue
+        if dropout is not None:
             setattr(config, name, dropout)
+        elif name.startswith("attention"):
+            setattr(config, name, 0.0)
 
 
 def build_module(
@@ -193,7 +200,7 @@ def build_module(
     n_labels : int
     pooling : {"native", "mean"}
     dropout : float, optional
-        Probability of every dropout; by default the configuration's own.
+        As of `set_dropout`.
     complete : bool, default=False
         Whether the folder must hold the native head, too.
 

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from skbert.batching import Batch
-from skbert.device import autocast
+from skbert.device import attention_kernel, autocast
 
 __all__ = ["TrainingStep", "linear_schedule", "parameter_groups"]
 
@@ -124,7 +124,8 @@ class TrainingStep:
     def __call__(self, batch: Batch) -> Tensor:
         """Train on one batch; return its loss, still on the device."""
         batch = batch.to(self.device)
-        with autocast(self.device, self.precision):
+        kernel = attention_kernel(self.device, batch.input_ids.shape[1])
+        with autocast(self.device, self.precision), kernel:
             logits = self.module(batch.input_ids, batch.attention_mask)
         loss = self.loss(logits, batch.targets, batch.weights)
         self.scaler.scale(loss).backward()

@@ -93,8 +93,14 @@ def test_dropout_is_set_everywhere(checkpoint):
         assert rates == {0.37}
     module, _ = build(checkpoint("bert"), pooling="mean", dropout=0.37)
     assert module.dropout.p == 0.37
+
+
+def test_attention_dropout_is_off_by_default(checkpoint):
     module, _ = build(checkpoint("bert"), pooling="mean")
     assert module.dropout.p == 0.1
+    layer = module.encoder.encoder.layer[0]
+    assert layer.attention.self.dropout.p == 0.0
+    assert layer.output.dropout.p == 0.1
 
 
 def test_weights_are_float32(tmp_path):

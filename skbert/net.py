@@ -17,6 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from skbert.batching import Batch, LabelledTokens, Padding, TrainingBatches
+from skbert.best_weights import BestWeights
 from skbert.inference import predict_logits, working_precision
 from skbert.module import MultiLabelModule
 from skbert.scoring import resolve_scoring
@@ -386,33 +387,6 @@ class MultiLabelNet(NeuralNet):
     def get_loss(self, y_pred: Tensor, y_true: Batch, X=None, training=False):
         """Return the loss of logits against a batch."""
         return self.criterion_(y_pred, y_true.targets, y_true.weights)
-
-
-class BestWeights:
-    """The trainable weights of the epoch with the best score, in CPU memory."""
-
-    def __init__(self) -> None:
-        self.score = -math.inf
-        self.weights: dict[str, Tensor] = {}
-
-    def offer(self, score: float, module: torch.nn.Module) -> bool:
-        """Keep a copy of the weights if ``score`` is the best; nan never is."""
-        if not score > self.score:
-            return False
-        self.score = score
-        self.weights = {
-            name: parameter.detach().to("cpu", copy=True)
-            for name, parameter in module.named_parameters()
-            if parameter.requires_grad
-        }
-        return True
-
-    @torch.no_grad()
-    def restore(self, module: torch.nn.Module) -> None:
-        """Put the best weights back, if any were kept."""
-        parameters = dict(module.named_parameters())
-        for name, weight in self.weights.items():
-            parameters[name].copy_(weight)
 
 
 def _continue_optimizer(optimizer: torch.optim.Optimizer, state: dict) -> None:

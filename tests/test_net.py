@@ -10,7 +10,7 @@ from skbert.batching import LabelledTokens, Padding
 from skbert.checkpoint import load_config, load_tokenizer
 from skbert.losses import MultiLabelLoss
 from skbert.module import build_module
-from skbert.net import BestWeights, MultiLabelNet, TrainingSets
+from skbert.net import MultiLabelNet, TrainingSets
 from skbert.targets import encode_targets
 from skbert.tokenization import tokenize
 
@@ -88,29 +88,6 @@ def test_callbacks_can_ask_for_logits_and_losses(net, sets):
     assert len(seen) == 10
     assert {dtype for dtype, _ in seen} == {torch.float32}
     assert all(0 < loss < 2 for _, loss in seen)
-
-
-def test_best_weights_are_a_copy():
-    module = torch.nn.Linear(2, 1)
-    module.bias.requires_grad_(False)
-    best = BestWeights()
-    assert not best.offer(float("nan"), module)
-    assert best.offer(0.5, module)
-    kept = module.weight.detach().clone()
-    with torch.no_grad():
-        module.weight.fill_(9.0)
-    assert not best.offer(0.5, module)  # the first of two equals
-    assert not best.offer(0.1, module)
-    best.restore(module)
-    torch.testing.assert_close(module.weight, kept)
-    assert list(best.weights) == ["weight"]
-
-
-def test_restoring_without_a_best_changes_nothing():
-    module = torch.nn.Linear(2, 1)
-    kept = module.weight.detach().clone()
-    BestWeights().restore(module)
-    torch.testing.assert_close(module.weight, kept)
 
 
 def test_frozen_parts_stay_in_eval_mode_while_training(net, sets):

@@ -78,7 +78,7 @@ def test_a_step_is_one_update_by_the_gradient(module):
 def test_the_loss_falls(module):
     step, batch = make_step(module, n_steps=100, rate=0.5), make_batch(8)
     losses = [step(batch).item() for _ in range(50)]
-    assert losses[-1] < 0.5 * losses[0]
+    assert losses[-1] < 0.7 * losses[0]
 
 
 def test_accumulated_halves_equal_the_whole(module):
@@ -111,7 +111,7 @@ def test_gradients_are_clipped_to_the_norm(module):
     before = [p.detach().clone() for p in module.parameters()]
     make_step(module, rate=1.0, max_grad_norm=0.01)(make_batch(4, scale=1000.0))
     pairs = zip(module.parameters(), before, strict=True)
-    moved = math.sqrt(sum(float((n - o).square().sum()) for n, o in pairs))
+    moved = math.sqrt(sum((n - o).square().sum().item() for n, o in pairs))
     assert moved == pytest.approx(0.01, rel=1e-3)
 
 

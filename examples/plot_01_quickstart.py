@@ -12,9 +12,9 @@ with TF-IDF, and read labels off a new text. The e-mails here are synthetic; wit
 # %%
 # The data
 # --------
-# A table with a text and 25 columns of 0 and 1. Nine tenths train, half of the last
-# fifth chooses the best epoch, the other half is only for the final scores. The split
-# is stratified over all labels.
+# A table with a text and 25 columns of 0 and 1. Eight tenths train, one tenth chooses
+# the best epoch, and the last is only for the final scores. The split is stratified
+# over all labels.
 
 import argparse
 

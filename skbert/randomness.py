@@ -28,8 +28,17 @@ def draw_seed(random_state: int | np.random.RandomState | None) -> int:
 
 @contextmanager
 def isolated_random_state(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed torch for the block and restore its generators afterwards."""
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
+    """Seed torch's generators of the CPU and of ``device``; restore them afterwards.
+
+    Not `torch.manual_seed`: it seeds the generators of all devices.
+    """
+    kind = device.type
+    others = [device] if kind in ("cuda", "mps") else []
+    with torch.random.fork_rng(others, device_type=kind if others else "cuda"):
+        torch.default_generator.manual_seed(seed)
+        if kind == "cuda":  # pragma: gpu
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        elif kind == "mps":  # pragma: gpu
+            torch.mps.manual_seed(seed)
         yield

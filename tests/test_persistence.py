@@ -611,7 +611,10 @@ def test_a_save_that_fails_leaves_the_old_model(
     assert list(tmp_path.iterdir()) == [folder]
 
 
-def test_a_save_that_is_cut_off_is_not_read_as_a_mixture(fitted, tmp_path, monkeypatch):
+@pytest.mark.parametrize("pooling", ["native", "mean"])
+def test_a_save_that_is_cut_off_is_not_read_as_a_mixture(
+    fitted, tmp_path, monkeypatch, pooling
+):
     """The last step is to move file after file; a crash amid it is told."""
     folder = tmp_path / "model"
     fitted("bert", "native").save_pretrained(folder)
@@ -624,13 +627,13 @@ def test_a_save_that_is_cut_off_is_not_read_as_a_mixture(fitted, tmp_path, monke
 
     monkeypatch.setattr(os, "replace", move_but_the_weights)
     with pytest.raises(OSError, match="unplugged"):
-        fitted("bert", "mean").save_pretrained(folder)
+        fitted("bert", pooling).save_pretrained(folder)
     monkeypatch.undo()
 
     with pytest.raises(ModelFormatError):
         load(folder)
-    fitted("bert", "mean").save_pretrained(folder)
-    assert_same_answers(fitted("bert", "mean"), load(folder))
+    fitted("bert", pooling).save_pretrained(folder)
+    assert_same_answers(fitted("bert", pooling), load(folder))
 
 
 # --- damaged folders ------------------------------------------------------------------

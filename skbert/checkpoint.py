@@ -13,7 +13,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import transformers
-from huggingface_hub import utils as hub_utils
+from huggingface_hub.utils import (  # type: ignore[attr-defined] # documented there
+    are_progress_bars_disabled,
+    disable_progress_bars,
+    enable_progress_bars,
+)
 from transformers import (
     CONFIG_MAPPING,
     AutoConfig,
@@ -66,7 +70,7 @@ def quiet_transformers() -> Iterator[None]:
     verbosity = logging.get_verbosity()
     had_bars = logging.is_progress_bar_enabled()
     # transformers switches the hub's bars along with its own.
-    hub_had_bars = not hub_utils.are_progress_bars_disabled()
+    hub_had_bars = not are_progress_bars_disabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
@@ -76,9 +80,9 @@ def quiet_transformers() -> Iterator[None]:
         if had_bars:
             logging.enable_progress_bar()
         if hub_had_bars:
-            hub_utils.enable_progress_bars()
+            enable_progress_bars()
         else:
-            hub_utils.disable_progress_bars()
+            disable_progress_bars()
 
 
 def resolve_model(

@@ -131,10 +131,9 @@ def _check_set(estimator, X, y, sample_weight, classes=None, suffix=""):
         rows = np.flatnonzero(weight)
         texts, targets = [texts[row] for row in rows], targets.take(rows)
         weight = weight[rows]
-        if targets.classes is not None and targets.constant[0]:
+        if targets.classes is not None and classes is None and targets.constant[0]:
             raise ValueError(
-                f"y{suffix} holds only 1 class where sample_weight{suffix} is not "
-                "zero; two are needed."
+                "y holds only 1 class where sample_weight is not zero; two are needed."
             )
     return texts, targets, weight
 

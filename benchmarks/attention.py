@@ -1,0 +1,107 @@
+"""Time a training step by the way in which attention is computed.
+
+    python benchmarks/attention.py
+
+On the default model, for texts of several lengths: with dropout of attention (as
+checkpoints have it), without it and flash attention, without it and plain matrix
+products. `skbert.device.attention_kernel` and the default of `dropout` rest on it. The
+three take turns, so that a slow moment of the machine hits all of them; printed are
+the best and the median time in milliseconds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from unittest import mock
+
+import numpy as np
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from skbert.batching import Batch
+from skbert.checkpoint import DEFAULT_MODEL, load_config, open_checkpoint
+from skbert.losses import MultiLabelLoss
+from skbert.module import build_module
+from skbert.step import TrainingStep, linear_schedule, parameter_groups
+from skbert.structure import freeze
+
+N_LABELS = 28
+
+# Batch size, tokens, repetitions.
+SHAPES = [(32, 20, 12), (16, 64, 8), (16, 128, 6), (16, 256, 4), (16, 512, 3)]
+
+# Name -> dropout of attention, and the context that chooses the kernel.
+WAYS: dict[str, tuple[float, Callable]] = {
+    "dropout": (0.1, nullcontext),
+    "flash": (0.0, nullcontext),
+    "plain": (0.0, lambda: sdpa_kernel(SDPBackend.MATH)),
+}
+
+
+def make_step(attention_dropout: float) -> TrainingStep:
+    """Return a step of the default recipe."""
+    folder = open_checkpoint(DEFAULT_MODEL).folder
+    config = load_config(folder)
+    with mock.patch("skbert.module.set_dropout"):  # this script sets it
+        config.attention_probs_dropout_prob = attention_dropout
+        module, _ = build_module(folder, config, n_labels=N_LABELS, pooling="mean")
+    freeze(module, module.encoder, trainable_layers=None, embeddings=True)
+    groups = parameter_groups(
+        module.named_parameters(),
+        {name for name, _ in module.head_parameters()},
+        learning_rate=1e-4,
+        head_learning_rate=1e-3,
+        weight_decay=0.01,
+    )
+    optimizer = torch.optim.AdamW(groups, fused=True)
+    return TrainingStep(
+        module.train(),
+        MultiLabelLoss(),
+        optimizer,
+        linear_schedule(optimizer, 10_000, 0.1),
+        device=torch.device("cpu"),
+        precision="bf16",
+        max_grad_norm=1.0,
+    )
+
+
+def make_batch(batch_size: int, length: int) -> Batch:
+    """Return a batch of random tokens, one text a little shorter than the others."""
+    generator = torch.Generator().manual_seed(0)
+    mask = torch.ones(batch_size, length, dtype=torch.int64)
+    mask[0, -3:] = 0
+    shape = batch_size, N_LABELS
+    return Batch(
+        torch.randint(1000, 20_000, (batch_size, length), generator=generator),
+        mask,
+        (torch.rand(shape, generator=generator) < 0.05).float(),
+        torch.full(shape, 1 / (batch_size * N_LABELS)),
+    )
+
+
+def main() -> None:
+    """Print the table."""
+    steps = {name: make_step(dropout) for name, (dropout, _) in WAYS.items()}
+    print(
+        "batch  tokens " + "".join(f"{name:>16}" for name in WAYS) + "   (best/median)"
+    )
+    # The step would choose the kernel itself.
+    with mock.patch("skbert.step.attention_kernel", lambda *args: nullcontext()):
+        for batch_size, length, repetitions in SHAPES:
+            batch = make_batch(batch_size, length)
+            times: dict[str, list[float]] = {name: [] for name in WAYS}
+            for _ in range(repetitions):
+                for name, (_, kernel) in WAYS.items():
+                    start = time.perf_counter()
+                    with kernel():
+                        steps[name](batch)
+                    times[name].append(1000 * (time.perf_counter() - start))
+            cells = [f"{min(t):.0f}/{np.median(t):.0f}" for t in times.values()]
+            row = "".join(f"{cell:>16}" for cell in cells)
+            print(f"{batch_size:5d} {length:7d} {row}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -44,7 +44,7 @@ print(f"{len(X_train)} texts to learn from, {y_train.shape[1]} labels")
 from skbert import TransformerMultiLabelClassifier
 
 clf = TransformerMultiLabelClassifier(
-    max_epochs=options.max_epochs or 6, random_state=0, verbose=1
+    max_epochs=options.max_epochs or 5, random_state=0, verbose=1
 )
 clf.fit(X_train, y_train, X_val=X_val, y_val=y_val)
 

@@ -286,25 +286,26 @@ class MultiLabelNet(NeuralNet):
         """Train on every batch, or score the validation set."""
         if iterator is None:
             return
-        if training:
-            self._train_epoch(iterator, step_fn)
-        else:
-            self._validate(iterator)
+        try:
+            if training:
+                self._train_epoch(iterator, step_fn)
+            else:
+                self._validate(iterator)
+        except KeyboardInterrupt:
+            # Ctrl-C; a callback that ends the training raises it between epochs.
+            self.interrupted_ = True
+            raise
 
     def _train_epoch(self, batches: TrainingBatches, step_fn) -> None:
         self.module_.train()
         for part in self.always_eval_:
             part.eval()
         total = torch.zeros((), device=self.device)
-        try:
-            for batch in self._with_progress(batches):
-                self.notify("on_batch_begin", batch=batch, training=True)
-                step = step_fn(batch)
-                total += step["loss"]
-                self.notify("on_batch_end", batch=batch, training=True, **step)
-        except KeyboardInterrupt:
-            self.interrupted_ = True
-            raise
+        for batch in self._with_progress(batches):
+            self.notify("on_batch_begin", batch=batch, training=True)
+            step = step_fn(batch)
+            total += step["loss"]
+            self.notify("on_batch_end", batch=batch, training=True, **step)
         # Each step's loss is a mean, so their mean is the epoch's.
         self.history.record("train_loss", total.item() / batches.n_steps)
         self._check_finite(self.history[-1, "train_loss"])

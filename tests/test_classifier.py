@@ -464,6 +464,17 @@ def test_ctrl_c_leaves_a_usable_estimator(make, emails):
     assert [("train_loss" in row) for row in clf.history_] == [True, True, False]
 
 
+def test_ctrl_c_while_an_epoch_is_scored_is_told_too(make, emails):
+    def interrupted(estimator, X, y):
+        raise KeyboardInterrupt
+
+    X, y = emails
+    clf = make(validation_fraction=0.2, scoring=interrupted)
+    with pytest.warns(UserWarning, match="interrupted in epoch 1"):
+        clf.fit(X, y)
+    assert clf.predict(X).shape == y.shape
+
+
 def test_verbose_prints_a_table_and_otherwise_nothing(make, emails, capfd):
     X, y = emails
     make(validation_fraction=0.2).fit(X, y)

@@ -4,11 +4,29 @@ from __future__ import annotations
 
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
 
 try:
     __version__ = version("skbert")
 except PackageNotFoundError:  # a source tree that was never installed
     __version__ = "0+unknown"
+
+if TYPE_CHECKING:  # what type checkers and editors see
+    from skbert.baseline import BinaryRelevanceClassifier as BinaryRelevanceClassifier
+    from skbert.baseline import make_tfidf_baseline as make_tfidf_baseline
+    from skbert.checkpoint import ModelFormatError as ModelFormatError
+    from skbert.classifier import (
+        TransformerMultiLabelClassifier as TransformerMultiLabelClassifier,
+    )
+    from skbert.datasets import make_emails as make_emails
+    from skbert.datasets import read_csv as read_csv
+    from skbert.metrics import multilabel_log_loss as multilabel_log_loss
+    from skbert.model_selection import (
+        MultilabelStratifiedKFold as MultilabelStratifiedKFold,
+    )
+    from skbert.model_selection import (
+        multilabel_train_test_split as multilabel_train_test_split,
+    )
 
 # Loaded on first use: `import skbert` must not cost the import of torch.
 _HOME_OF = {

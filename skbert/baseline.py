@@ -67,7 +67,7 @@ class _PriorClassifier(ClassifierMixin, BaseEstimator):
         return np.column_stack([1 - positive, positive])
 
     def predict(self, X):
-        return (self.decision_function(X) > 0).astype(np.int64)
+        return (self.decision_function(X) >= 0).astype(np.int64)
 
 
 def _estimators_have(method: str) -> Callable[[Any], bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -151,13 +152,16 @@ def pad(
 
 
 def prediction_rows(
-    lengths: np.ndarray, *, max_tokens: int = _PREDICTION_TOKENS
+    tokens: RaggedTokens, *, max_tokens: int = _PREDICTION_TOKENS
 ) -> Iterator[np.ndarray]:
     """Cut texts into batches of similar length and bounded size, longest first.
 
+    Texts of one length are ordered by what they say, so that the same texts in
+    another order make the same batches: products of matrices round by position.
+
     Parameters
     ----------
-    lengths : ndarray of shape (n_texts,), int
+    tokens : RaggedTokens
     max_tokens : int, default=2048
         Most tokens of one batch, padding included; a longer text is a batch alone.
 
@@ -166,7 +170,9 @@ def prediction_rows(
     ndarray of int
         The rows of one batch; every row comes once.
     """
-    order = np.argsort(-lengths, kind="stable")
+    lengths = tokens.lengths
+    content = [zlib.crc32(tokens[row].tobytes()) for row in range(len(tokens))]
+    order = np.lexsort((content, -lengths))
     start = 0
     while start < len(order):
         # The first text is the longest: the batch is padded to it.

@@ -27,6 +27,7 @@ from transformers import (
 )
 
 from skbert.batching import Padding
+from skbert.shared_context import SharedContext
 from skbert.structure import EncoderStructure, encoder_structure
 
 __all__ = [
@@ -63,9 +64,13 @@ class ModelFormatError(ValueError):
     """A model folder that is damaged, incomplete or not safe to load."""
 
 
+def quiet_transformers() -> SharedContext:
+    """Return the context in which transformers prints no bars and no notes."""
+    return _QUIET
+
+
 @contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """Silence transformers' progress bars and notes; put them back afterwards."""
+def _silence() -> Iterator[None]:
     logging = transformers.utils.logging
     verbosity = logging.get_verbosity()
     had_bars = logging.is_progress_bar_enabled()
@@ -83,6 +88,9 @@ def quiet_transformers() -> Iterator[None]:
             enable_progress_bars()
         else:
             disable_progress_bars()
+
+
+_QUIET = SharedContext(_silence)
 
 
 def resolve_model(
@@ -237,7 +245,8 @@ def _from_cache(
     try:
         return _snapshot(name, revision, local_files_only=True)
     except Exception:
-        raise ValueError(_offline_message(name, local_files_only)) from error
+        message = _offline_message(name, local_files_only)
+        raise ValueError(f"{message} ({type(error).__name__}: {error})") from error
 
 
 def _offline_message(name: str, local_files_only: bool) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
 from inspect import Parameter, signature
+from numbers import Real
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,6 +14,7 @@ from skbert.checkpoint import Checkpoint
 from skbert.losses import LOSSES
 from skbert.outputs import check_thresholds
 from skbert.scoring import resolve_scoring
+from skbert.targets import Targets
 
 __all__ = [
     "check_against_checkpoint",
@@ -18,6 +22,7 @@ __all__ = [
     "check_parameters",
     "check_sample_weight",
     "check_same_length",
+    "check_scoring",
 ]
 
 
@@ -43,12 +48,34 @@ def check_parameters(estimator, *, has_validation: bool) -> None:
                 f"loss_params has the key {name!r}, which loss={estimator.loss!r} "
                 f"does not know; {takes}."
             )
+        _check_loss_param(name, estimator.loss_params[name])
     resolve_scoring(estimator.scoring)
     if estimator.n_iter_no_change is not None and not has_validation:
         raise ValueError(
             "n_iter_no_change stops on a validation score, but there is no validation "
             "data: set validation_fraction=0.1, or pass X_val and y_val to fit."
         )
+
+
+def check_scoring(scoring: str | Callable, targets: Targets) -> None:
+    """Try a named score on validation targets: after an epoch it would be late.
+
+    Raises
+    ------
+    ValueError
+        If it does not take such targets.
+    """
+    if not isinstance(scoring, str):
+        return  # it may count its calls
+    guess = np.full(targets.values.shape, 0.5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of labels without positives and the like
+        try:
+            resolve_scoring(scoring)(targets.with_nan(), guess, guess >= 0.5)
+        except Exception as error:
+            raise ValueError(
+                f"scoring={scoring!r} does not work on the validation data: {error}"
+            ) from error
 
 
 def check_label_parameters(estimator, n_labels: int) -> None:
@@ -108,6 +135,15 @@ def check_against_checkpoint(estimator, checkpoint: Checkpoint) -> None:
             f"trainable_layers={estimator.trainable_layers}, but {estimator.model!r} "
             f"has {n_layers} layers; use a number up to that, or None for all of it."
         )
+
+
+def _check_loss_param(name: str, value: float | None) -> None:
+    if value is None and name == "alpha":
+        return
+    most = 1.0 if name in ("alpha", "clip") else np.inf
+    if not isinstance(value, Real) or not 0 <= value <= most or np.isinf(value):
+        upper = " to 1" if most == 1.0 else " or more"
+        raise ValueError(f"loss_params[{name!r}] is {value!r}; it must be 0{upper}.")
 
 
 def check_same_length(texts: list, targets, name: str) -> None:

@@ -31,7 +31,7 @@ from skbert.training import prediction_net, train
 __all__ = ["TransformerMultiLabelClassifier"]
 
 # Not kept in a saved folder: they belong to a machine or a process, not to a model.
-_UNSAVED_PARAMS = ("device", "net_callbacks", "verbose", "random_state", "warm_start")
+_UNSAVED_PARAMS = ("device", "net_callbacks", "verbose")
 
 # Fitted attributes that a saved folder keeps beside thresholds and names.
 _SAVED_ATTRIBUTES = (
@@ -116,7 +116,8 @@ class TransformerMultiLabelClassifier(MultiLabelOutputMixin, BaseEstimator):
         the best epoch.
     scoring : str or callable, default="average_precision"
         Chooses the best epoch when there is validation data: a scikit-learn scorer's
-        name (NaN-aware where skbert has a twin) or ``scorer(estimator, X, y)``.
+        name (NaN-aware where skbert has a twin) or ``scorer(estimator, X, y)``, which
+        gets a stand-in that knows the predictions, and row numbers as X.
     n_iter_no_change : int, default=None
         Stop when the score has not improved for so many epochs; needs validation
         data.
@@ -128,9 +129,11 @@ class TransformerMultiLabelClassifier(MultiLabelOutputMixin, BaseEstimator):
     device : str or torch.device, default="auto"
         "auto" takes CUDA, then MPS, then the CPU.
     warm_start : bool, default=False
-        Let the next `fit` go on from the present weights and optimizer state.
+        Let the next `fit` go on from the present weights and optimizer state. What
+        chose them (`model`, `revision`, `pooling`, `dropout`) plays no part then.
     net_callbacks : list of skorch callbacks, default=None
-        Copied at fit.
+        Copied at fit. They see epochs and batches; for scores on validation data use
+        `scoring`, not skorch's EpochScoring.
     random_state : int, RandomState instance or None, default=None
         Seeds head, dropout, order and split; with an int, two fits on one CPU are
         equal to the bit.
@@ -146,9 +149,9 @@ class TransformerMultiLabelClassifier(MultiLabelOutputMixin, BaseEstimator):
     thresholds_ : ndarray of shape (n_labels,), float64
         A label is predicted where its probability is at least this. May be assigned.
     history_ : list of dict
-        One per epoch: ``train_loss``, ``dur`` in seconds, and with validation data
-        ``valid_loss``, ``valid_f1_micro``, ``valid_roc_auc_micro``,
-        ``valid_accuracy`` and the score.
+        One per epoch: ``epoch``, ``train_loss``, ``dur`` in seconds, and with
+        validation data ``valid_loss``, ``valid_f1_micro``, ``valid_roc_auc_micro``,
+        ``valid_accuracy``, the score and whether it is the best so far.
     n_iter_ : int
         Epochs run.
     net_ : skorch.NeuralNet
@@ -156,10 +159,11 @@ class TransformerMultiLabelClassifier(MultiLabelOutputMixin, BaseEstimator):
     tokenizer_ : PreTrainedTokenizerBase
     truncated_fraction_ : float
         Share of the training texts that were cut.
-    max_epochs_, batch_size_ : int
+    max_epochs_, batch_size_, max_length_ : int
     learning_rate_, head_learning_rate_ : float
-    pooling_, precision_, device_ : str
-        The values used where a parameter says "auto".
+    pooling_, precision_, device_, long_text_ : str
+        The values used: of parameters that say "auto", and of those that prediction
+        must share with the fit.
 
     References
     ----------
@@ -367,6 +371,7 @@ class TransformerMultiLabelClassifier(MultiLabelOutputMixin, BaseEstimator):
             for row in history
         ]
         self.n_iter_ = len(history)
+        self.max_length_, self.long_text_ = self.max_length, self.long_text
         self.truncated_fraction_ = plan.truncated_fraction
         self.max_epochs_ = settings.max_epochs
         self.batch_size_ = settings.batch_size
@@ -416,8 +421,8 @@ class TransformerMultiLabelClassifier(MultiLabelOutputMixin, BaseEstimator):
         tokens = tokenize(
             self.tokenizer_,
             self._check_texts(X),
-            max_length=self.max_length,
-            long_text=self.long_text,
+            max_length=self.max_length_,
+            long_text=self.long_text_,
         )
         return self.net_.predict_logits(tokens).astype(np.float64)
 
@@ -455,7 +460,12 @@ class TransformerMultiLabelClassifier(MultiLabelOutputMixin, BaseEstimator):
             thresholds=np.asarray(self.thresholds_, dtype=float).tolist(),
             classes=None if self._is_multilabel else self.classes_.tolist(),
             params=params,
-            fitted={name: getattr(self, name) for name in _SAVED_ATTRIBUTES},
+            fitted={
+                # A model that was not trained here has no history.
+                name: getattr(self, name)
+                for name in _SAVED_ATTRIBUTES
+                if hasattr(self, name)
+            },
         )
         save_model(saved, folder)
 
@@ -467,7 +477,7 @@ class TransformerMultiLabelClassifier(MultiLabelOutputMixin, BaseEstimator):
         revision: str | None = None,
         local_files_only: bool = False,
         device: str | torch.device = "auto",
-        precision: str = "auto",
+        precision: str | None = None,
     ) -> TransformerMultiLabelClassifier:
         """Load a fitted estimator; never unpickles or runs code from the folder.
 
@@ -480,8 +490,10 @@ class TransformerMultiLabelClassifier(MultiLabelOutputMixin, BaseEstimator):
             Branch, tag or commit on the hub.
         local_files_only : bool, default=False
             Never ask the hub; use its local cache.
-        device, precision : str, default="auto"
+        device : str or torch.device, default="auto"
             As of the constructor.
+        precision : str, default=None
+            As of the constructor; None is what the model was saved with.
 
         Returns
         -------
@@ -495,11 +507,12 @@ class TransformerMultiLabelClassifier(MultiLabelOutputMixin, BaseEstimator):
         folder = resolve_model(
             model, revision=revision, local_files_only=local_files_only
         )
+        resolve_device(device)  # before weights are read
         saved = load_model(folder)
         return cls._from_saved(saved, os.fspath(model), device, precision)
 
     @classmethod
-    def _from_saved(cls, saved: SavedModel, model: str, device, precision: str):
+    def _from_saved(cls, saved: SavedModel, model: str, device, precision: str | None):
         config = saved.module.encoder.config
         checkpoint = Checkpoint(
             None, config, saved.tokenizer, encoder_structure(config), saved.pooling
@@ -515,6 +528,7 @@ class TransformerMultiLabelClassifier(MultiLabelOutputMixin, BaseEstimator):
             clf._validate_params()
         except ValueError as error:
             raise ModelFormatError(f"{model}: {error}") from error
+        precision = clf.precision if precision is None else precision
         clf.set_params(device=device, precision=precision)._validate_params()
         resolved = resolve_device(device)
         clf.net_ = prediction_net(
@@ -525,6 +539,7 @@ class TransformerMultiLabelClassifier(MultiLabelOutputMixin, BaseEstimator):
         )
         clf.precision_ = clf.net_.precision_
         clf.device_ = str(resolved)
+        clf.max_length_, clf.long_text_ = clf.max_length, clf.long_text
         clf.tokenizer_ = saved.tokenizer
         clf.pooling_ = saved.pooling
         classes = None if saved.classes is None else np.array(saved.classes)

@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from skbert.shared_context import SharedContext
+
 __all__ = ["attention_kernel", "autocast", "resolve_device", "resolve_precision"]
 
 # Flags of processors that multiply bf16 natively, by torch's names: x86, x86, ARM.
@@ -14,6 +16,9 @@ _CPU_BF16 = ("avx512_bf16", "amx_bf16", "bf16")
 
 # Measured with MiniLM on two cores: plain is faster at 128 tokens, flash at 256.
 _PLAIN_ATTENTION_LENGTH = 128
+
+# torch's own context sets flags of the whole process.
+_PLAIN_ATTENTION = SharedContext(lambda: sdpa_kernel(SDPBackend.MATH))
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -111,14 +116,16 @@ def _has_native_bf16(device: torch.device) -> bool:
     return False  # pragma: gpu
 
 
-def attention_kernel(device: torch.device, seq_len: int) -> AbstractContextManager:
+def attention_kernel(
+    device: torch.device, seq_len: int
+) -> AbstractContextManager | SharedContext:
     """Return the context in which attention over ``seq_len`` tokens is fastest.
 
     On CPUs flash attention pays from some hundred tokens on; for the short texts that
     most data consists of, the plain product of matrices is faster.
     """
     if device.type == "cpu" and seq_len <= _PLAIN_ATTENTION_LENGTH:
-        return sdpa_kernel(SDPBackend.MATH)
+        return _PLAIN_ATTENTION
     return nullcontext()
 
 

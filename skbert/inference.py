@@ -41,7 +41,7 @@ def predict_logits(
         In the order of ``tokens``. Only one batch at a time is on the device.
     """
     logits = np.empty((len(tokens), n_labels), dtype=np.float32)
-    for rows in prediction_rows(tokens.lengths):
+    for rows in prediction_rows(tokens):
         ids, mask = pad(tokens, rows, padding)
         with autocast(device, precision), attention_kernel(device, ids.shape[1]):
             batch = module(ids.to(device), mask.to(device))

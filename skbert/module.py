@@ -51,12 +51,15 @@ class MultiLabelModule(nn.Module):
 
     @torch.no_grad()
     def start_at_priors(self, prior_logits: np.ndarray) -> None:
-        """Set the output biases to the labels' log-odds, shape (n_labels,).
+        """Draw the output layer anew, its biases the labels' log-odds (n_labels,).
 
         It spares the first updates the work of learning that most labels are rare
         (Lin et al. 2017, "Focal Loss for Dense Object Detection", section 4.1).
         """
-        self.output_layer.bias.copy_(torch.as_tensor(prior_logits))
+        layer = self.output_layer
+        std = getattr(self.encoder.config, "initializer_range", 0.02)
+        nn.init.normal_(layer.weight, std=std)
+        layer.bias.copy_(torch.as_tensor(prior_logits))
 
     @torch.no_grad()
     def pin(self, labels: np.ndarray, logits: np.ndarray) -> None:
@@ -138,9 +141,6 @@ class MeanPoolingClassifier(MultiLabelModule):
         self.encoder = encoder
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(encoder.config.hidden_size, n_labels)
-        std = getattr(encoder.config, "initializer_range", 0.02)
-        nn.init.normal_(self.head.weight, std=std)
-        nn.init.zeros_(self.head.bias)
 
     @property
     def output_layer(self) -> nn.Linear:

@@ -33,7 +33,10 @@ def check_thresholds(value: ArrayLike, n_labels: int, name: str) -> np.ndarray:
     ValueError
         If there are not as many as labels, or one is outside [0, 1].
     """
-    thresholds = np.asarray(value, dtype=np.float64)
+    try:
+        thresholds = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must hold numbers: {error}") from error
     if thresholds.shape not in ((), (n_labels,)):
         raise ValueError(
             f"{name} has shape {thresholds.shape}, but there are {n_labels} label(s): "

@@ -98,6 +98,8 @@ def plan_fit(
     seed = draw_seed(estimator.random_state)
     train = _tokenized(estimator, checkpoint, texts, targets, weight)
     sets = _split(estimator, checkpoint, train, valid, seed)
+    if sets.valid is not None:
+        checks.check_scoring(estimator.scoring, sets.valid.targets)
     truncated = _warn_of_truncation(train.tokens, estimator.max_length)
     return FitPlan(
         checkpoint=checkpoint,
@@ -143,6 +145,8 @@ def _check_validation(estimator, targets: Targets, X_val, y_val, sample_weight_v
         missing = "X_val" if X_val is None else "y_val"
         raise ValueError(f"{missing} is missing: X_val and y_val go together.")
     if X_val is None:
+        if sample_weight_val is not None:
+            raise ValueError("sample_weight_val needs X_val and y_val.")
         return None
     valid = _check_set(
         estimator, X_val, y_val, sample_weight_val, targets.classes, suffix="_val"
@@ -195,7 +199,8 @@ def _split(estimator, checkpoint, train: LabelledTokens, valid, seed) -> Trainin
 def _check_same_labels(estimator, label_names: np.ndarray, targets: Targets) -> None:
     same_kind = (targets.classes is None) == (estimator.classes_.ndim == 2)
     if same_kind and list(label_names) == list(estimator.label_names_):
-        return
+        if targets.classes is None or list(targets.classes) == list(estimator.classes_):
+            return
     raise ValueError(
         f"warm_start=True goes on with the labels {list(estimator.label_names_)}, but "
         f"y has {list(label_names)}. Use warm_start=False for a new set of labels."
@@ -220,6 +225,6 @@ def _without_constant_labels(train: LabelledTokens) -> LabelledTokens:
     constant = train.targets.constant
     if not constant.any():
         return train
-    warn_of_constant_labels(train.targets)
+    warn_of_constant_labels(train.targets, stacklevel=6)  # the user's call of fit
     known = train.targets.known & ~constant
     return replace(train, targets=replace(train.targets, known=known))

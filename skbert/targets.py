@@ -94,6 +94,9 @@ class Targets:
         positives, support = self.positives, self.support
         if sample_weight is not None:
             positives, support = sample_weight @ self.values, sample_weight @ self.known
+        # Nothing is known of a label: that it is as rare as can be is the safe guess.
+        n_rows = len(self) if sample_weight is None else sample_weight.sum()
+        support = np.where(support == 0, n_rows, support)
         return logit((positives + 0.5) / (support + 1.0))
 
     def take(self, rows: np.ndarray) -> Targets:
@@ -105,7 +108,7 @@ class Targets:
         return np.where(self.known, self.values, np.float32(np.nan))
 
 
-def warn_of_constant_labels(targets: Targets) -> None:
+def warn_of_constant_labels(targets: Targets, stacklevel: int = 4) -> None:
     """Warn, once for all, of labels from which nothing can be learned."""
     names = targets.names[targets.constant]
     if len(names) == 0:
@@ -117,7 +120,7 @@ def warn_of_constant_labels(targets: Targets) -> None:
         "training data and get their prior as probability for every row: "
         f"{shown}{f' and {more} more' if more > 0 else ''}.",
         UserWarning,
-        stacklevel=4,
+        stacklevel=stacklevel,
     )
 
 
@@ -218,14 +221,15 @@ def _encode_matrix(y, names: np.ndarray | None) -> Targets:
 
 def _to_float(y, names: np.ndarray | None) -> np.ndarray:
     """Return a float64 matrix with NaN for unknown, or name the first bad cell."""
-    try:
+    if isinstance(y, pd.DataFrame):
+        kinds = {getattr(dtype, "kind", "O") for dtype in y.dtypes}
+        cells = y.to_numpy(dtype=object) if kinds - set("biuf") else None
+    else:
+        cells = y if y.dtype.kind not in "biuf" else None
+    if cells is None:
         if isinstance(y, pd.DataFrame):
             return y.to_numpy(dtype=np.float64, na_value=np.nan)
-        if np.iscomplexobj(y):
-            raise TypeError("complex numbers")
-        return np.asarray(y, dtype=np.float64)
-    except (TypeError, ValueError):
-        cells = y.to_numpy(dtype=object) if isinstance(y, pd.DataFrame) else y
+        return y.astype(np.float64)
     for row, column in np.ndindex(cells.shape):
         cell = cells[row, column]
         if cell is pd.NA or cell is None:

@@ -216,9 +216,10 @@ def tokenize(
     for text, content in zip(texts, _contents(tokenizer, texts, limit), strict=True):
         cut_before = limit is not None and len(text) > limit
         truncated.append(len(content) > room or cut_before)
-        rows.append(prefix + _fit(content, room, long_text) + suffix)
-    ids = np.fromiter((i for row in rows for i in row), dtype=np.int32)
-    return RaggedTokens(ids, _offsets([len(r) for r in rows]), np.array(truncated))
+        row = prefix + _fit(content, room, long_text) + suffix
+        rows.append(np.array(row, dtype=np.int32))
+    offsets = _offsets([len(row) for row in rows])
+    return RaggedTokens(np.concatenate(rows), offsets, np.array(truncated))
 
 
 def _contents(
@@ -242,7 +243,7 @@ def _special_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list
     content = tokenizer(probe, add_special_tokens=False)["input_ids"]
     whole = tokenizer(probe)["input_ids"]
     for start in range(len(whole) - len(content) + 1):
-        if whole[start : start + len(content)] == content:
+        if content and whole[start : start + len(content)] == content:
             return whole[:start], whole[start + len(content) :]
     raise ValueError(
         f"{type(tokenizer).__name__} does not put its special tokens around a text; "

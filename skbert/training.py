@@ -63,12 +63,14 @@ def train(estimator, plan: FitPlan, previous: MultiLabelNet | None) -> MultiLabe
         net.fit_sets(
             plan.sets, optimizer_state, keep_optimizer=bool(estimator.warm_start)
         )
+        # Moments of an earlier fit may have moved what this one did not train.
+        net.module_.pin(plan.constant, plan.prior_logits)
     if net.interrupted_:
         warnings.warn(
             f"The fit was interrupted in epoch {len(net.history)}; its weights are "
             "those of the best epoch before, or the latest without validation data.",
             UserWarning,
-            stacklevel=3,
+            stacklevel=4,  # the user's call of fit
         )
     return net
 
@@ -84,6 +86,7 @@ def _starting_point(
         optimizer = getattr(previous, "optimizer_", None)  # none after a cold start
         return module, None if optimizer is None else optimizer.state_dict()
     assert plan.checkpoint.folder is not None  # only a warm start has none
+    named = list((plan.checkpoint.config.id2label or {}).values())
     module, has_head = build_module(
         plan.checkpoint.folder,
         plan.checkpoint.config,
@@ -91,7 +94,8 @@ def _starting_point(
         pooling=plan.checkpoint.pooling,
         dropout=estimator.dropout,
     )
-    if not has_head:  # one that came with the checkpoint knows better
+    # A head that was trained for these very labels knows better than the priors.
+    if not (has_head and named == list(plan.label_names)):
         module.start_at_priors(priors)
     module.pin(constant, priors)
     return module, None

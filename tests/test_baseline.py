@@ -212,7 +212,7 @@ def test_constant_labels_get_their_prior_and_one_warning(data):
     with pytest.warns(UserWarning, match=message) as record:
         clf = BinaryRelevanceClassifier().fit(X, frame)
     assert len(record) == 1
-    priors = [0.5 / 101, 120.5 / 121, 0.5]
+    priors = [0.5 / 101, 120.5 / 121, 0.5 / 121]
     np.testing.assert_allclose(clf.predict_proba(X)[:, 3:], np.tile(priors, (120, 1)))
     log_odds = np.log(priors) - np.log(np.subtract(1, priors))
     np.testing.assert_allclose(

@@ -55,7 +55,7 @@ def test_a_text_without_tokens_is_one_padding_token():
 
 def test_prediction_batches_cover_all_rows_within_the_budget():
     lengths = np.random.default_rng(0).integers(1, 60, size=500)
-    rows = list(prediction_rows(lengths, max_tokens=128))
+    rows = list(prediction_rows(ragged(lengths), max_tokens=128))
     assert sorted(np.concatenate(rows)) == list(range(500))
     assert all(len(r) * lengths[r].max() <= 128 for r in rows)
     padded = sum(len(r) * lengths[r].max() for r in rows)
@@ -63,8 +63,17 @@ def test_prediction_batches_cover_all_rows_within_the_budget():
 
 
 def test_a_text_over_the_budget_is_a_batch_alone():
-    rows = list(prediction_rows(np.array([3, 1000, 3]), max_tokens=10))
-    assert [r.tolist() for r in rows] == [[1], [0, 2]]
+    rows = list(prediction_rows(ragged([3, 1000, 3]), max_tokens=10))
+    assert [sorted(r.tolist()) for r in rows] == [[1], [0, 2]]
+
+
+def test_the_same_texts_in_another_order_make_the_same_batches():
+    tokens = ragged(np.random.default_rng(0).integers(1, 6, size=100))
+    order = np.random.default_rng(1).permutation(100)
+    shuffled = tokens.take(order)
+    a = [rows.tolist() for rows in prediction_rows(tokens, max_tokens=32)]
+    b = [order[rows].tolist() for rows in prediction_rows(shuffled, max_tokens=32)]
+    assert a == b
 
 
 def test_an_epoch_holds_every_row_once_in_batches_of_like_length():

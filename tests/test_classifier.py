@@ -213,7 +213,7 @@ def test_constant_labels_get_their_prior(make, emails, pooling):
     proba = clf.predict_proba(X)
     np.testing.assert_allclose(proba[:, 3], 0.5 / 61, rtol=1e-3)
     np.testing.assert_allclose(proba[:, 4], 40.5 / 41, rtol=1e-3)
-    np.testing.assert_allclose(proba[:, 5], 0.5, rtol=1e-3)
+    np.testing.assert_allclose(proba[:, 5], 0.5 / 61, rtol=1e-3)
     assert proba[:, 0].std() > 1e-3
 
 
@@ -679,6 +679,62 @@ def test_one_class_left_by_the_weights_is_an_error(make, emails):
     X, y = emails
     with pytest.raises(ValueError, match="only 1 class where sample_weight"):
         make().fit(X, y[:, 0], sample_weight=y[:, 0])
+
+
+def test_a_score_that_cannot_work_is_told_before_training(make, emails, monkeypatch):
+    monkeypatch.delattr("skbert.training.build_module")
+    X, y = emails
+    with pytest.raises(ValueError, match="scoring='f1' does not work.*average"):
+        make(scoring="f1", validation_fraction=0.2).fit(X, y)
+    y_val = np.where(y[:20] == 1, np.nan, 0.0)
+    with pytest.raises(ValueError, match="does not take NaN"):
+        make(scoring="matthews_corrcoef").fit(X, y, X_val=X[:20], y_val=y_val)
+
+
+@pytest.mark.parametrize(
+    ("loss", "params"),
+    [
+        ("focal", {"gamma": "high"}),
+        ("focal", {"gamma": -1.0}),
+        ("focal", {"alpha": 2.0}),
+        ("asymmetric", {"clip": 1.5}),
+    ],
+)
+def test_loss_parameters_out_of_range_are_named(make, emails, loss, params):
+    (name,) = params
+    with pytest.raises(ValueError, match=rf"loss_params\['{name}'\] is .* must be 0"):
+        make(loss=loss, loss_params=params).fit(*emails)
+
+
+def test_weights_of_validation_rows_need_the_rows(make, emails):
+    with pytest.raises(ValueError, match="sample_weight_val needs X_val"):
+        make().fit(*emails, sample_weight_val=[1.0])
+
+
+def test_prediction_reads_what_the_fit_read(make, emails):
+    X, y = emails
+    clf = make().fit(X, y)
+    expected = clf.predict_proba(X)
+    clf.set_params(max_length=200, long_text="head_tail")
+    np.testing.assert_array_equal(clf.predict_proba(X), expected)
+
+
+def test_warnings_point_at_the_users_line(make, emails):
+    X, y = emails
+    y = np.column_stack([y, np.zeros(60)])
+    with pytest.warns(UserWarning) as record:
+        make(max_length=4, max_epochs=1).fit(X, y)
+    assert [w.filename for w in record] == [__file__, __file__]
+
+
+def test_a_warm_start_pins_constant_labels_again(make, emails):
+    X, y = emails
+    clf = make(warm_start=True, precision="fp32").fit(X, y)
+    constant = y.copy()
+    constant[:, 1] = 0
+    with pytest.warns(UserWarning, match="'label_1'"):
+        clf.fit(X, constant)
+    np.testing.assert_allclose(clf.predict_proba(X)[:, 1], 0.5 / 61, rtol=1e-5)
 
 
 def test_an_error_leaves_a_fitted_estimator_as_it_was(make, emails):

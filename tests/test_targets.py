@@ -61,7 +61,7 @@ def test_labels_are_counted():
     assert targets.support.tolist() == [3, 0, 4]
     assert targets.constant.tolist() == [False, True, False]
     priors = expit(targets.prior_logits())
-    np.testing.assert_allclose(priors, [2.5 / 4, 0.5, 2.5 / 5])
+    np.testing.assert_allclose(priors, [2.5 / 4, 0.5 / 5, 2.5 / 5])
 
 
 def test_priors_count_rows_by_their_weight():
@@ -122,6 +122,8 @@ def test_given_classes_need_not_all_occur():
         (pd.DataFrame({"a": [0, 3]}), "row 1, column 'a' is 3"),
         (pd.DataFrame({"a": [0, "x"]}), "row 1, column 'a' is 'x' .str."),
         (np.array([[0, "x"]], dtype=object), "row 0, column 1 is 'x'"),
+        (np.array([["1", "0"]], dtype=object), "row 0, column 0 is '1'"),
+        (pd.DataFrame({"a": ["1", "nan"]}), "row 0, column 'a' is '1'"),
         (np.array([[1j]]), "row 0, column 0 is 1j"),
         (np.zeros((0, 3)), "0 rows"),
         (np.zeros((3, 0)), "no label columns"),

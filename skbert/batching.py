@@ -171,7 +171,8 @@ def prediction_rows(
         The rows of one batch; every row comes once.
     """
     lengths = tokens.lengths
-    content = [zlib.crc32(tokens[row].tobytes()) for row in range(len(tokens))]
+    rows = range(len(tokens))
+    content = np.array([zlib.crc32(tokens[row].tobytes()) for row in rows])
     order = np.lexsort((content, -lengths))
     start = 0
     while start < len(order):

@@ -76,7 +76,7 @@ class TransformerMultiLabelClassifier(MultiLabelOutputMixin, BaseEstimator):
         Fine-tune the top so many layers and the head only; 0 is the head alone, None
         everything.
     freeze_embeddings : bool, default=True
-        Leave the embeddings as they are: faster, and no worse in our measurements.
+        Leave the embeddings as they are: faster.
     loss : {"bce", "focal", "asymmetric"}, default="bce"
         Binary cross-entropy, focal loss (Lin et al. 2017 [2]_), or asymmetric loss
         (Ridnik et al. 2021 [3]_), each the mean over the known cells.

@@ -109,8 +109,7 @@ class TransformerMultiLabelClassifier(MultiLabelOutputMixin, BaseEstimator):
         Gradients are scaled down to this norm; None leaves them.
     dropout : float, default=None
         Probability of every dropout of the model. None keeps the model's own, but
-        switches dropout of attention off: it makes long texts several times slower
-        and changed no score that we measured.
+        switches dropout of attention off: it makes long texts several times slower.
     validation_fraction : float, default=None
         Share of the training data held out, stratified over all labels, to choose
         the best epoch.

@@ -169,8 +169,7 @@ def set_dropout(config: PreTrainedConfig, dropout: float | None) -> None:
     """Set every dropout probability of a configuration.
 
     None leaves them as they are, but for attention: there dropout rules the fast
-    kernels out, which makes texts of 512 tokens four times slower to learn from,
-    and it changed no score that we measured.
+    kernels out, which makes texts of 512 tokens four times slower to learn from.
     """
     for name, value in config.to_dict().items():
         if "dropout" not in name or not isinstance(value, (int, float, type(None))):

@@ -1,51 +1,241 @@
-"""Scoring: what a user passes as ``scoring`` -> one function of arrays."""
+"""Scoring: what a user passes as ``scoring`` -> one function of arrays, or a scorer."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
-from functools import partial
 from typing import Any
 
 import numpy as np
 from scipy.special import logit
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.metrics import check_scoring, get_scorer, get_scorer_names
+from sklearn.metrics import check_scoring, get_scorer, get_scorer_names, make_scorer
 
 from skbert.metrics import (
-    Matrix,
     multilabel_log_loss,
     nan_accuracy_score,
     nan_average_precision_score,
-    nan_count_score,
+    nan_balanced_accuracy_score,
+    nan_f1_score,
+    nan_fbeta_score,
+    nan_jaccard_score,
+    nan_ndcg_score,
+    nan_precision_score,
+    nan_recall_score,
     nan_roc_auc_score,
+    precision_at_k,
+    recall_at_k,
 )
 from skbert.targets import encode_targets
 
-__all__ = ["resolve_scoring"]
+__all__ = ["get_multilabel_scorer", "get_multilabel_scorer_names", "resolve_scoring"]
 
 
-def _neg_log_loss(y_true: Matrix, y_proba: Matrix, **weight: Any) -> float:
-    return -multilabel_log_loss(y_true, y_proba, **weight)
+@dataclass(frozen=True)
+class _Score:
+    """A score that takes NaN, as :func:`resolve_scoring` returns it."""
+
+    function: Callable[..., Any]
+    reads_proba: bool = False
+    sign: int = 1
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def __call__(self, y_true, y_proba, y_pred, *, sample_weight=None) -> float:
+        if not np.isfinite(y_proba).all():
+            return float("nan")
+        answers = y_proba if self.reads_proba else y_pred
+        value = self.function(
+            y_true, answers, sample_weight=sample_weight, **self.options
+        )
+        return self.sign * float(value)
+
+    def as_scorer(self) -> Callable[..., float]:
+        """Return the score in the form that scikit-learn takes."""
+        return make_scorer(
+            self.function,
+            response_method=self._response_method(),
+            greater_is_better=self.sign > 0,
+            **self.options,
+        )
+
+    def _response_method(self) -> tuple[str, ...]:
+        if not self.reads_proba:
+            return ("predict",)
+        if self.function is multilabel_log_loss:
+            return ("predict_proba",)
+        # Probabilities first: unlike decision values they can be compared between
+        # labels, and scores that ask for the same answers share one prediction.
+        return ("predict_proba", "decision_function")
 
 
-# Scores that take NaN, under the names of scikit-learn's scorers where it has them.
-_PROBA_SCORES: dict[str, Callable[..., Any]] = {
-    "average_precision": nan_average_precision_score,
-    "average_precision_micro": partial(nan_average_precision_score, average="micro"),
-    "roc_auc": nan_roc_auc_score,
-    "roc_auc_micro": partial(nan_roc_auc_score, average="micro"),
-    "neg_log_loss": _neg_log_loss,
-}
-_PRED_SCORES: dict[str, Callable[..., Any]] = {
-    "accuracy": nan_accuracy_score,
+_LOG_LOSS = _Score(multilabel_log_loss, reads_proba=True, sign=-1)
+
+# Under the names of scikit-learn's scorers where it has them.
+_SCORES: dict[str, _Score] = {
+    "accuracy": _Score(nan_accuracy_score),
+    "balanced_accuracy": _Score(nan_balanced_accuracy_score),
+    "neg_log_loss": _LOG_LOSS,
+    "neg_multilabel_log_loss": _LOG_LOSS,
+    "ndcg": _Score(nan_ndcg_score, reads_proba=True),
+    "average_precision": _Score(nan_average_precision_score, reads_proba=True),
+    "roc_auc": _Score(nan_roc_auc_score, reads_proba=True),
     **{
-        f"{name}_{average}": partial(nan_count_score, name=name, average=average)
-        for name in ("f1", "jaccard", "precision", "recall")
+        f"{name}_{average}": _Score(
+            function, reads_proba=True, options={"average": average}
+        )
+        for name, function, averages in (
+            (
+                "average_precision",
+                nan_average_precision_score,
+                ("micro", "samples", "weighted"),
+            ),
+            ("roc_auc", nan_roc_auc_score, ("micro", "weighted")),
+        )
+        for average in averages
+    },
+    **{
+        f"{name}_{average}": _Score(function, options={"average": average})
+        for name, function in {
+            "f1": nan_f1_score,
+            "jaccard": nan_jaccard_score,
+            "precision": nan_precision_score,
+            "recall": nan_recall_score,
+        }.items()
         for average in ("macro", "micro", "samples", "weighted")
     },
 }
+_AT_K: dict[str, Callable[..., Any]] = {
+    "ndcg": nan_ndcg_score,
+    "precision": precision_at_k,
+    "recall": recall_at_k,
+}
+_SHOWN_K = (1, 3, 5)
+_TAKING_NAN = {
+    nan_fbeta_score,
+    *_AT_K.values(),
+    *(score.function for score in _SCORES.values()),
+}
+
+
+def get_multilabel_scorer(name: str) -> Callable[..., float]:
+    """Make a scorer that is right for several labels and takes NaN in ``y``.
+
+    Parameters
+    ----------
+    name : str
+        One of :func:`get_multilabel_scorer_names`, or "precision_at_<k>",
+        "recall_at_<k>" or "ndcg_at_<k>" with any positive integer, as "recall_at_5".
+
+    Returns
+    -------
+    callable
+        ``scorer(estimator, X, y, *, sample_weight=None) -> float``, greater is better,
+        made by :func:`sklearn.metrics.make_scorer`: it can be passed as ``scoring`` to
+        all of scikit-learn and can be pickled. `y` has shape (n_samples, n_labels),
+        with 0, 1 or NaN (unknown).
+
+    Raises
+    ------
+    TypeError
+        If `name` is no str.
+    ValueError
+        If the name is unknown; when called, whatever the score itself raises.
+
+    See Also
+    --------
+    resolve_scoring : The same names as functions of arrays.
+
+    Notes
+    -----
+    Scores of rankings ask for `predict_proba`, or for `decision_function` of an
+    estimator without it; "neg_log_loss", which is "neg_multilabel_log_loss" here, for
+    `predict_proba` alone.
+
+    scikit-learn's scorers look at the estimator's `classes_`. They work for all of
+    skbert's estimators, and for those of others that are fitted to three or more
+    labels. For two labels a one-dimensional `classes_`, as of
+    :class:`~sklearn.neural_network.MLPClassifier`, makes it look like a binary
+    classifier, and scores of its probabilities raise an error.
+
+    Pass a splitter that takes NaN, such as
+    :class:`~skbert.model_selection.MultilabelStratifiedKFold`, as ``cv`` if `y` holds
+    any: an integer makes scikit-learn look at `y`, and refuse it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.model_selection import cross_val_score
+    >>> from skbert.baseline import make_tfidf_baseline
+    >>> from skbert.model_selection import MultilabelStratifiedKFold
+    >>> from skbert.scoring import get_multilabel_scorer
+    >>> texts = ["the bill is wrong", "it crashes", "hello"] * 4
+    >>> y = np.array([[1, 0], [0, 1], [0, 0]] * 4, dtype=float)
+    >>> y[0, 1] = np.nan
+    >>> cross_val_score(
+    ...     make_tfidf_baseline(),
+    ...     texts,
+    ...     y,
+    ...     scoring=get_multilabel_scorer("average_precision"),
+    ...     cv=MultilabelStratifiedKFold(2),
+    ... )
+    array([1., 1.])
+    """
+    if not isinstance(name, str):
+        raise TypeError(
+            f"name must be a str, such as 'f1_macro'; got {name!r}. A callable can be "
+            "passed as scoring as it is."
+        )
+    score = _find_score(name)
+    if score is None:
+        raise ValueError(_unknown(name, []))
+    return score.as_scorer()
+
+
+def get_multilabel_scorer_names() -> list[str]:
+    """Return the names that :func:`get_multilabel_scorer` knows.
+
+    Returns
+    -------
+    list of str
+        Sorted. Of the names that end in "_at_<k>" it has k = 1, 3 and 5; any other
+        positive integer does as well.
+
+    Examples
+    --------
+    >>> from skbert.scoring import get_multilabel_scorer_names
+    >>> get_multilabel_scorer_names()[:3]
+    ['accuracy', 'average_precision', 'average_precision_micro']
+    """
+    return sorted([*_SCORES, *(f"{name}_at_{k}" for name in _AT_K for k in _SHOWN_K)])
+
+
+def _find_score(name: str) -> _Score | None:
+    if name in _SCORES:
+        return _SCORES[name]
+    found = re.fullmatch(rf"({'|'.join(_AT_K)})_at_([1-9][0-9]*)", name)
+    if found is None:
+        return None
+    options = {"k": int(found[2])}
+    return _Score(_AT_K[found[1]], reads_proba=True, options=options)
+
+
+def _unknown(name: str, others: list[str]) -> str:
+    """Return what is wrong with a name, given names that are no score of skbert's."""
+    ours = get_multilabel_scorer_names()
+    close = [f"{name}_macro"] if f"{name}_macro" in ours else []  # a plain "f1"
+    close += get_close_matches(name, ours + others, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    message = (
+        f"Unknown scoring {name!r}.{hint} These take NaN in y: {', '.join(ours)}; "
+        "other numbers after _at_ do, too."
+    )
+    if others:
+        message += f" These do not: {', '.join(others)}."
+    elif name in get_scorer_names():
+        message += " scikit-learn has a scorer of that name, which does not."
+    return message
 
 
 def resolve_scoring(scoring: str | Callable[..., float]) -> Callable[..., float]:
@@ -54,21 +244,20 @@ def resolve_scoring(scoring: str | Callable[..., float]) -> Callable[..., float]
     Parameters
     ----------
     scoring : str or callable
-        A name from ``sklearn.metrics.get_scorer_names()``, "average_precision_micro",
-        "roc_auc_micro", or a scorer with the signature ``scorer(estimator, X, y)``
-        such as :func:`sklearn.metrics.make_scorer` returns.
+        A name that :func:`get_multilabel_scorer` knows, another name from
+        ``sklearn.metrics.get_scorer_names()``, or a scorer with the signature
+        ``scorer(estimator, X, y)`` such as :func:`sklearn.metrics.make_scorer`
+        returns.
 
     Returns
     -------
     callable
         ``score(y_true, y_proba, y_pred, *, sample_weight=None) -> float``, greater is
         better. All three arrays have shape (n_samples, n_labels); `y_true` may hold
-        NaN for the names that have a twin in :mod:`skbert.metrics`:
-        "average_precision", "roc_auc" (and with "_micro"), "neg_log_loss", "accuracy"
-        and "f1_*", "jaccard_*", "precision_*", "recall_*" with each of macro, micro,
-        samples and weighted. The value is nan when a probability is not finite, so
-        that a model that diverged is never the best. It can be pickled if `scoring`
-        can.
+        NaN for the names that :func:`get_multilabel_scorer` knows, and for scorers
+        that ``make_scorer`` made of functions of :mod:`skbert.metrics`. The value is
+        nan when a probability is not finite, so that a model that diverged is never
+        the best. It can be pickled if `scoring` can.
 
     Raises
     ------
@@ -78,9 +267,12 @@ def resolve_scoring(scoring: str | Callable[..., float]) -> Callable[..., float]
 
     Notes
     -----
-    Scorers without a twin are scikit-learn's own, called with an estimator that
-    returns the given probabilities and predictions. Its `X` is the row numbers, so
-    that a scorer that reads texts or fitted attributes cannot work.
+    "neg_log_loss" is the one name that means something else than in scikit-learn:
+    :func:`~skbert.metrics.multilabel_log_loss`.
+
+    All other scorers are called with an estimator that returns the given probabilities
+    and predictions. Its `X` is the row numbers, so that a scorer that reads texts or
+    fitted attributes cannot work.
 
     Examples
     --------
@@ -109,37 +301,12 @@ def resolve_scoring(scoring: str | Callable[..., float]) -> Callable[..., float]
 
 
 def _resolve_name(name: str) -> Callable[..., float]:
-    if name in _PROBA_SCORES:
-        return _ArrayScore(_PROBA_SCORES[name], reads_proba=True)
-    if name in _PRED_SCORES:
-        return _ArrayScore(_PRED_SCORES[name], reads_proba=False)
+    score = _find_score(name)
+    if score is not None:
+        return score
     if name in get_scorer_names():
         return _ScorerScore(get_scorer(name), name)
-    close = get_close_matches(name, _nan_names() + get_scorer_names(), n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
-    others = sorted(set(get_scorer_names()) - set(_nan_names()))
-    raise ValueError(
-        f"Unknown scoring {name!r}.{hint} These take NaN in y: "
-        f"{', '.join(_nan_names())}. These do not: {', '.join(others)}."
-    )
-
-
-def _nan_names() -> list[str]:
-    return sorted([*_PROBA_SCORES, *_PRED_SCORES])
-
-
-@dataclass(frozen=True)
-class _ArrayScore:
-    """A score of this module, as :func:`resolve_scoring` returns it."""
-
-    score: Callable[..., Any]
-    reads_proba: bool
-
-    def __call__(self, y_true, y_proba, y_pred, *, sample_weight=None) -> float:
-        if not np.isfinite(y_proba).all():
-            return float("nan")
-        answers = y_proba if self.reads_proba else y_pred
-        return float(self.score(y_true, answers, sample_weight=sample_weight))
+    raise ValueError(_unknown(name, sorted({*get_scorer_names()} - {*_SCORES})))
 
 
 @dataclass(frozen=True)
@@ -151,10 +318,11 @@ class _ScorerScore:
 
     def __call__(self, y_true, y_proba, y_pred, *, sample_weight=None) -> float:
         truth = encode_targets(y_true)
-        if not truth.known.all():
+        all_known = bool(truth.known.all())
+        if not all_known and not self._takes_nan():
             raise ValueError(
                 f"The scoring {self.name!r} does not take NaN (unknown labels) in y. "
-                f"These do: {', '.join(_nan_names())}."
+                f"These do: {', '.join(get_multilabel_scorer_names())}."
             )
         if not np.isfinite(y_proba).all():
             return float("nan")
@@ -162,8 +330,14 @@ class _ScorerScore:
         rows = np.arange(len(truth))[:, np.newaxis]
         # Not every scorer has the argument: it is passed only when it says something.
         weight = {} if sample_weight is None else {"sample_weight": sample_weight}
-        y_int = truth.values.astype(np.int64)
-        return float(self.scorer(answers, rows, y_int, **weight))
+        y = truth.values.astype(np.int64) if all_known else truth.with_nan()
+        return float(self.scorer(answers, rows, y, **weight))
+
+    def _takes_nan(self) -> bool:
+        # A scorer does not tell what it calls but by this attribute; without it, NaN
+        # is refused, as it is of functions that nothing is known of.
+        function = getattr(self.scorer, "_score_func", None)
+        return any(function is known for known in _TAKING_NAN)
 
 
 class _GivenAnswers(ClassifierMixin, BaseEstimator):

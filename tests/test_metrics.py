@@ -10,9 +10,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import (
     accuracy_score,
     average_precision_score,
+    balanced_accuracy_score,
     f1_score,
+    fbeta_score,
+    jaccard_score,
     log_loss,
     make_scorer,
+    precision_score,
+    recall_score,
     roc_auc_score,
 )
 from sklearn.multioutput import MultiOutputClassifier
@@ -21,8 +26,16 @@ from skbert.metrics import (
     multilabel_log_loss,
     nan_accuracy_score,
     nan_average_precision_score,
+    nan_balanced_accuracy_score,
     nan_f1_score,
+    nan_fbeta_score,
+    nan_jaccard_score,
+    nan_ndcg_score,
+    nan_precision_score,
+    nan_recall_score,
     nan_roc_auc_score,
+    precision_at_k,
+    recall_at_k,
 )
 
 AVERAGES = ["macro", "micro", "samples", "weighted", None]
@@ -30,8 +43,30 @@ RANKING = [
     (nan_average_precision_score, average_precision_score),
     (nan_roc_auc_score, roc_auc_score),
 ]
-ON_PROBA = [nan_average_precision_score, nan_roc_auc_score, multilabel_log_loss]
-ON_PRED = [nan_f1_score, nan_accuracy_score]
+COUNTS = [
+    (nan_f1_score, f1_score),
+    (partial(nan_fbeta_score, beta=2), partial(fbeta_score, beta=2)),
+    (partial(nan_fbeta_score, beta=0), partial(fbeta_score, beta=0)),
+    (nan_jaccard_score, jaccard_score),
+    (nan_precision_score, precision_score),
+    (nan_recall_score, recall_score),
+]
+PER_LABEL = [ours for ours, _ in [*COUNTS, *RANKING]]
+ON_PRED = [
+    *(ours for ours, _ in COUNTS),
+    nan_accuracy_score,
+    nan_balanced_accuracy_score,
+]
+ON_PROBA = [
+    nan_average_precision_score,
+    partial(nan_average_precision_score, average="samples"),
+    nan_roc_auc_score,
+    multilabel_log_loss,
+    partial(precision_at_k, k=2),
+    partial(recall_at_k, k=2),
+    nan_ndcg_score,
+    partial(nan_ndcg_score, k=2),
+]
 
 
 def with_unknown(y_true, share=0.3):
@@ -45,19 +80,22 @@ def with_unknown(y_true, share=0.3):
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("average", AVERAGES)
-def test_f1_is_that_of_scikit_learn(answers, average, weighted):
+@pytest.mark.parametrize(("ours", "theirs"), COUNTS)
+def test_scores_from_counts_are_those_of_scikit_learn(
+    answers, ours, theirs, average, weighted
+):
     y_true, _, y_pred, weight = answers
     y_pred[:, 4] = 0  # a label that is never predicted
     kwargs = {"average": average, "sample_weight": weight if weighted else None}
     np.testing.assert_allclose(
-        nan_f1_score(y_true, y_pred, **kwargs),
-        f1_score(y_true, y_pred, zero_division=0, **kwargs),
+        ours(y_true, y_pred, **kwargs),
+        theirs(y_true, y_pred, zero_division=0, **kwargs),
         rtol=1e-12,
     )
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("average", ["macro", "micro", None])
+@pytest.mark.parametrize("average", ["macro", "micro", "weighted", None])
 @pytest.mark.parametrize(("ours", "theirs"), RANKING)
 def test_ranking_scores_are_those_of_scikit_learn(
     answers, ours, theirs, average, weighted
@@ -76,6 +114,34 @@ def test_accuracy_is_that_of_scikit_learn(answers, weighted):
     assert nan_accuracy_score(y_true, y_pred, sample_weight=weight) == pytest.approx(
         accuracy_score(y_true, y_pred, sample_weight=weight), rel=1e-12
     )
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_average_precision_of_rows_is_that_of_scikit_learn(answers, weighted):
+    y_true, y_proba, _, weight = answers
+    weight = weight if weighted else np.ones(len(y_true))
+    rows = y_true.any(axis=1)  # scikit-learn warns of the others and counts them as 0
+    assert not rows.all()
+    expected = average_precision_score(
+        y_true[rows], y_proba[rows], average="samples", sample_weight=weight[rows]
+    )
+    ours = nan_average_precision_score(
+        y_true, y_proba, average="samples", sample_weight=weight
+    )
+    assert isinstance(ours, float)
+    assert ours == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_balanced_accuracy_is_the_mean_of_the_labels(answers, weighted):
+    y_true, _, y_pred, weight = answers
+    weight = weight if weighted else None
+    expected = [
+        balanced_accuracy_score(y_true[:, j], y_pred[:, j], sample_weight=weight)
+        for j in range(y_true.shape[1])
+    ]
+    ours = nan_balanced_accuracy_score(y_true, y_pred, sample_weight=weight)
+    assert ours == pytest.approx(np.mean(expected), rel=1e-12)
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -123,7 +189,7 @@ def test_one_column_is_one_label(answers):
 # --- with NaN: as if the unknown cells were not there -------------------------------
 
 
-@pytest.mark.parametrize("ours", [nan_f1_score, *ON_PROBA[:2]])
+@pytest.mark.parametrize("ours", PER_LABEL)
 def test_labels_are_scored_on_their_known_rows(answers, ours):
     y_true, y_proba, y_pred, weight = answers
     answer = y_pred if ours in ON_PRED else y_proba
@@ -141,7 +207,7 @@ def test_labels_are_scored_on_their_known_rows(answers, ours):
     assert macro == pytest.approx(np.mean(expected), rel=1e-12)
 
 
-@pytest.mark.parametrize("ours", [nan_f1_score, *ON_PROBA[:2]])
+@pytest.mark.parametrize("ours", PER_LABEL)
 def test_micro_is_the_score_of_the_known_cells(answers, ours):
     y_true, y_proba, y_pred, _ = answers
     answer = y_pred if ours in ON_PRED else y_proba
@@ -161,6 +227,45 @@ def test_log_loss_is_the_mean_over_the_known_cells(answers):
     expected = log_loss(y_true[known], y_proba[known], sample_weight=cell_weight)
     got = multilabel_log_loss(y_nan, y_proba, sample_weight=weight)
     assert got == pytest.approx(expected, rel=1e-12)
+
+
+def test_average_precision_of_rows_leaves_unknown_labels_out(answers):
+    y_true, y_proba, _, weight = answers
+    y_nan = with_unknown(y_true)
+    values, weights = [], []
+    for truth, scores, w in zip(y_nan, y_proba, weight, strict=True):
+        known = ~np.isnan(truth)
+        if truth[known].any():
+            values.append(average_precision_score(truth[known], scores[known]))
+            weights.append(w)
+    ours = partial(nan_average_precision_score, y_nan, average="samples")
+    assert ours(y_proba) == pytest.approx(np.mean(values), rel=1e-12)
+    assert ours(y_proba, sample_weight=weight) == pytest.approx(
+        np.average(values, weights=weights), rel=1e-12
+    )
+    # Decision values of any size, down to the most negative ones, rank the same.
+    assert ours(1e300 * (y_proba - 1)) == pytest.approx(np.mean(values), rel=1e-12)
+
+
+def test_balanced_accuracy_leaves_out_labels_with_one_known_class():
+    nan = np.nan
+    y_true = np.array([[1, 1, 0, nan], [0, 1, nan, nan], [0, nan, 0, nan]])
+    y_pred = np.array([[1, 0, 1, 1], [1, 0, 1, 1], [0, 1, 1, 1]])
+    assert nan_balanced_accuracy_score(y_true, y_pred) == 0.75
+    weight = [1, 3, 1]
+    weighted = nan_balanced_accuracy_score(y_true, y_pred, sample_weight=weight)
+    assert weighted == (1 + 1 / 4) / 2
+
+
+@pytest.mark.parametrize("score", [*ON_PRED, *ON_PROBA])
+def test_a_weight_is_a_number_of_repetitions(answers, score):
+    y_true, y_proba, y_pred, weight = answers
+    answer = y_pred if score in ON_PRED else y_proba
+    y_nan, times = with_unknown(y_true), weight.astype(int)
+    repeated = score(np.repeat(y_nan, times, axis=0), np.repeat(answer, times, axis=0))
+    assert np.isfinite(repeated)
+    weighted = score(y_nan, answer, sample_weight=weight)
+    assert weighted == pytest.approx(repeated, rel=1e-12)
 
 
 def test_samples_f1_and_accuracy_look_at_the_known_cells_of_a_row():
@@ -230,9 +335,10 @@ def test_f1_of_a_label_without_positives_is_0_and_of_an_unknown_one_nan():
     "score",
     [
         *(partial(nan_f1_score, average=average) for average in AVERAGES[:4]),
-        *(partial(s, average=a) for s, _ in RANKING for a in ("macro", "micro")),
-        nan_accuracy_score,
-        multilabel_log_loss,
+        *(partial(s, average=a) for s, _ in RANKING for a in AVERAGES[:2]),
+        *(partial(s, average="weighted") for s, _ in RANKING),
+        *ON_PRED,
+        *ON_PROBA,
     ],
 )
 def test_nothing_known_scores_nan(score):
@@ -295,12 +401,26 @@ def test_log_loss_refuses_what_is_no_probability():
     assert nan_roc_auc_score([[0], [1]], [[-3], [7]]) == 1
 
 
-@pytest.mark.parametrize(
-    "score", [nan_f1_score, nan_roc_auc_score, nan_average_precision_score]
-)
+@pytest.mark.parametrize("score", PER_LABEL)
 def test_unknown_averages_are_refused(score):
     with pytest.raises(ValueError, match=r"average must be .* got 'median'"):
         score(np.eye(2), np.eye(2), average="median")
+
+
+def test_a_beta_that_is_no_finite_number_from_0_is_refused():
+    for bad in (-1, np.inf, np.nan, "2"):
+        with pytest.raises(ValueError, match="beta must be a finite number of at"):
+            nan_fbeta_score(np.eye(2), np.eye(2), beta=bad)
+
+
+@pytest.mark.parametrize("score", [nan_f1_score, nan_roc_auc_score])
+def test_a_vector_answers_for_one_label_and_for_no_more(score):
+    column = np.array([[1], [0], [1]])
+    assert score(column, column[:, 0]) == 1
+    with pytest.raises(ValueError, match=r"same. In a scorer .*BinaryRelevance"):
+        score(np.eye(2), [1, 0])
+    with pytest.raises(ValueError, match="same.$"):
+        score(np.eye(3), [1, 0, 1])
 
 
 def test_make_scorer_takes_them_with_nan_in_y():

@@ -21,12 +21,21 @@ if TYPE_CHECKING:  # what type checkers and editors see
     from skbert.datasets import make_emails as make_emails
     from skbert.datasets import read_csv as read_csv
     from skbert.metrics import multilabel_log_loss as multilabel_log_loss
+    from skbert.metrics import multilabel_report as multilabel_report
     from skbert.model_selection import (
         MultilabelStratifiedKFold as MultilabelStratifiedKFold,
     )
     from skbert.model_selection import (
         multilabel_train_test_split as multilabel_train_test_split,
     )
+    from skbert.scoring import get_multilabel_scorer as get_multilabel_scorer
+    from skbert.scoring import (
+        get_multilabel_scorer_names as get_multilabel_scorer_names,
+    )
+    from skbert.thresholds import (
+        TunedThresholdsClassifierCV as TunedThresholdsClassifierCV,
+    )
+    from skbert.thresholds import find_thresholds as find_thresholds
 
 # Loaded on first use: `import skbert` must not cost the import of torch.
 _HOME_OF = {
@@ -34,9 +43,14 @@ _HOME_OF = {
     "ModelFormatError": "checkpoint",
     "MultilabelStratifiedKFold": "model_selection",
     "TransformerMultiLabelClassifier": "classifier",
+    "TunedThresholdsClassifierCV": "thresholds",
+    "find_thresholds": "thresholds",
+    "get_multilabel_scorer": "scoring",
+    "get_multilabel_scorer_names": "scoring",
     "make_emails": "datasets",
     "make_tfidf_baseline": "baseline",
     "multilabel_log_loss": "metrics",
+    "multilabel_report": "metrics",
     "multilabel_train_test_split": "model_selection",
     "read_csv": "datasets",
 }

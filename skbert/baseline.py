@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit
-from sklearn import get_config
 from sklearn.base import (
     BaseEstimator,
     ClassifierMixin,
@@ -23,21 +22,17 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils import _safe_indexing, get_tags, indexable
 from sklearn.utils._param_validation import HasMethods, Interval
-from sklearn.utils.metadata_routing import (
-    MetadataRouter,
-    MethodMapping,
-    process_routing,
-)
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import (
     _check_method_params,
     check_consistent_length,
     check_is_fitted,
-    has_fit_parameter,
 )
 
 from skbert.outputs import MultiLabelOutputMixin, check_thresholds
+from skbert.routing import route_fit_params
 from skbert.targets import Targets, encode_targets, warn_of_constant_labels
 
 __all__ = ["BinaryRelevanceClassifier", "make_tfidf_baseline"]
@@ -209,7 +204,7 @@ class BinaryRelevanceClassifier(
             raise ValueError(
                 f"estimator must be a classifier; {estimator!r} is none, by its tags."
             )
-        params = self._params_for_estimators(estimator, sample_weight, fit_params)
+        params = route_fit_params(self, estimator, sample_weight, fit_params).estimator
         thresholds = check_thresholds(self.threshold, targets.n_labels, "threshold")
         if np.any(thresholds != 0.5) and not hasattr(estimator, "predict_proba"):
             raise ValueError(_no_thresholds(estimator))
@@ -224,28 +219,6 @@ class BinaryRelevanceClassifier(
 
     def _base_estimator(self) -> Any:
         return LogisticRegression() if self.estimator is None else self.estimator
-
-    def _params_for_estimators(
-        self, estimator: Any, sample_weight: ArrayLike | None, fit_params: dict
-    ) -> dict:
-        """Return the keyword arguments of the sub-estimators' fit."""
-        if sample_weight is not None:
-            fit_params = {**fit_params, "sample_weight": sample_weight}
-        if get_config()["enable_metadata_routing"]:
-            return process_routing(self, "fit", **fit_params).estimator.fit
-        strangers = sorted(set(fit_params) - {"sample_weight"})
-        if strangers:
-            raise ValueError(
-                f"fit got {strangers}: metadata other than sample_weight is passed on "
-                "with sklearn.set_config(enable_metadata_routing=True) only."
-            )
-        if fit_params and not has_fit_parameter(estimator, "sample_weight"):
-            raise ValueError(
-                f"The fit of {type(estimator).__name__} does not take sample_weight. "
-                "(For a Pipeline, use sklearn.set_config(enable_metadata_routing=True) "
-                "and set_fit_request on its steps.)"
-            )
-        return fit_params
 
     def _set_fitted(
         self, targets: Targets, thresholds: np.ndarray, estimators: list

@@ -1,0 +1,442 @@
+"""The estimator that tunes another one's thresholds on out-of-fold scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, _fit_context
+from sklearn.exceptions import NotFittedError
+from sklearn.utils import get_tags, indexable
+from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt, StrOptions
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
+
+from skbert.checks import check_sample_weight
+from skbert.outputs import MultiLabelOutputMixin
+from skbert.routing import route_fit_params
+from skbert.targets import Targets, encode_targets
+from skbert.thresholds.folds import (
+    FoldTask,
+    HeldOut,
+    held_out_scores,
+    make_splits,
+)
+from skbert.thresholds.holders import with_thresholds
+from skbert.thresholds.responses import positive_scores, response_method_of
+from skbert.thresholds.tuner import TunedThresholds, make_tuner, tuning_parts
+from skbert.thresholds.tuning import DEFAULT_SHRINKAGE
+
+__all__ = ["TunedThresholdsClassifierCV"]
+
+
+def _has(method: str) -> Callable[[Any], bool]:
+    """Return a check for `available_if`: that the estimator has `method`."""
+
+    def check(self) -> bool:
+        getattr(getattr(self, "estimator_", self.estimator), method)
+        return True
+
+    return check
+
+
+class TunedThresholdsClassifierCV(
+    MultiLabelOutputMixin, MetaEstimatorMixin, BaseEstimator
+):
+    """A multi-label classifier with thresholds tuned on scores of unseen rows.
+
+    The multi-label counterpart of
+    :class:`sklearn.model_selection.TunedThresholdClassifierCV`: each row is scored by
+    a clone that was fitted without it, the thresholds with the best score are found on
+    all these scores together, and the estimator is fitted again to all rows.
+
+    Parameters
+    ----------
+    estimator : classifier
+        Any scikit-learn multi-label classifier or Pipeline with `predict_proba` or
+        `decision_function`. A fitted one with ``cv="prefit"``.
+    scoring : str or callable, default="f1_macro"
+        What to maximize. With ``method="exact"`` a name that :func:`find_thresholds`
+        knows: "f1_macro", "f1_micro", "f1_weighted", the same with "fbeta_" and
+        "jaccard_" for "f1_", "balanced_accuracy", "precision_at_recall",
+        "recall_at_precision". With ``method="optuna"`` also any other name of a
+        scorer, such as "f1_samples" or "accuracy" (of whole label sets), or a callable
+        ``scorer(estimator, X, y)``.
+    scoring_params : dict, default=None
+        ``{"beta": 2.0}`` for the "fbeta_" names, ``{"recall": 0.8}`` for
+        "precision_at_recall", ``{"precision": 0.9}`` for "recall_at_precision".
+    response_method : {"auto", "predict_proba", "decision_function"}, default="auto"
+        What is cut at the thresholds; "auto" takes probabilities where there are any.
+    method : {"exact", "optuna"}, default="exact"
+        "exact" finds the optimum over every distinct score. "optuna" tries `n_trials`
+        sets of thresholds, the exact ones for macro- and micro-F1 first.
+    per_label : bool, default=True
+        A threshold per label, or else one for all of them. Of "exact" only.
+    shrinkage : float, default=20.0
+        How many positives the best shared threshold is worth to a label: thresholds
+        of rare labels move toward it, see :func:`find_thresholds`. 0 switches it off.
+        Of "exact" only.
+    cv : int, float, cross-validation splitter, iterable or "prefit", default=None
+        - int, or None for 5: that many multi-label stratified folds;
+        - float in (0, 1): one held-out part of that share of the rows, stratified;
+        - a splitter, or an iterable of (train, test) row numbers;
+        - "prefit": `estimator` is fitted already and stays as it is; the data given
+          to `fit` only tunes, and should be new to the estimator.
+    refit : bool, default=True
+        Whether to fit `estimator_` to all rows at the end. False needs a `cv` with a
+        single split, whose training rows it is then fitted to. Without meaning for
+        ``cv="prefit"``.
+    n_jobs : int, default=None
+        How many folds are fitted at the same time.
+    random_state : int, RandomState instance or None, default=None
+        Of the held-out part when `cv` is a float, and of Optuna's sampler.
+    n_trials : int, default=100
+        Of "optuna".
+    timeout : float, default=None
+        Seconds after which "optuna" starts no further trial.
+    study : optuna.Study, default=None
+        To use instead of a new one in memory; it must maximize.
+    sampler : optuna.samplers.BaseSampler, default=None
+        None is the tree-structured Parzen estimator, seeded from `random_state`.
+    verbose : int, default=0
+        1 shows a progress bar of "optuna".
+
+    Attributes
+    ----------
+    estimator_ : classifier
+        The fitted estimator. If it is one of this library (or a Pipeline that ends in
+        one), its own `thresholds_` are set to the tuned ones, so that
+        ``estimator_.save_pretrained(folder)`` keeps them; with ``cv="prefit"`` it is a
+        shallow copy, and the estimator that was passed stays as it was.
+    thresholds_ : ndarray of shape (n_labels,), float64
+        A label is predicted where its score is at least this. May be assigned.
+    best_score_ : float
+        The score of `thresholds_` on the scores they were chosen on: a bit optimistic.
+    cv_results_ : dict of ndarrays of shape (n_labels,)
+        For ``pd.DataFrame``: "label", "threshold", "score" (the label's own, over all
+        tuning rows), "split0_score" and so on, "mean_score" and "std_score" over the
+        splits, "std_threshold" (of what each split alone would choose), "support"
+        (positives in the tuning data). A label's own score is F1 where `scoring` has
+        none per label.
+    study_ : optuna.Study
+        Only with ``method="optuna"``.
+    classes_ : ndarray of shape (n_labels, 2) or (2,)
+    label_names_ : ndarray of shape (n_labels,), object
+    response_method_ : str
+        "predict_proba" or "decision_function".
+    n_features_in_, feature_names_in_
+        Of `estimator_`, if it has them.
+
+    See Also
+    --------
+    find_thresholds : The same search for scores that you have.
+    sklearn.model_selection.TunedThresholdClassifierCV : For one binary label.
+
+    Notes
+    -----
+    All splits' scores are pooled and cut once, where scikit-learn's class averages the
+    splits' curves: a rare label may have a single positive per split, whose curve says
+    nothing.
+
+    Labels without a positive in the tuning data get the shared threshold, with one
+    warning. Unknown cells (NaN in y) do not count; with such y, `cv` must be something
+    that takes them: an int, a float, "prefit", or a splitter that does not look at y.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_multilabel_classification
+    >>> from skbert import BinaryRelevanceClassifier, TunedThresholdsClassifierCV
+    >>> X, y = make_multilabel_classification(n_classes=3, random_state=0)
+    >>> tuned = TunedThresholdsClassifierCV(BinaryRelevanceClassifier(), cv=3)
+    >>> tuned.fit(X, y).thresholds_.round(2)
+    array([0.41, 0.37, 0.36])
+    >>> tuned.predict_labels(X[1:3])
+    [('label_1',), ('label_1', 'label_2')]
+    """
+
+    _parameter_constraints: dict = {
+        "estimator": [HasMethods(["fit", "predict"])],
+        "scoring": [str, callable],
+        "scoring_params": [dict, None],
+        "response_method": [StrOptions({"auto", "predict_proba", "decision_function"})],
+        "method": [StrOptions({"exact", "optuna"})],
+        "per_label": ["boolean"],
+        "shrinkage": [Interval(Real, 0, None, closed="left")],
+        "cv": [
+            "cv_object",
+            StrOptions({"prefit"}),
+            Interval(RealNotInt, 0, 1, closed="neither"),
+        ],
+        "refit": ["boolean"],
+        "n_jobs": [Integral, None],
+        "random_state": ["random_state"],
+        "n_trials": [Interval(Integral, 1, None, closed="left")],
+        "timeout": [Interval(Real, 0, None, closed="neither"), None],
+        "study": "no_validation",
+        "sampler": "no_validation",
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        estimator: Any,
+        *,
+        scoring: str | Callable[..., float] = "f1_macro",
+        scoring_params: dict | None = None,
+        response_method: str = "auto",
+        method: str = "exact",
+        per_label: bool = True,
+        shrinkage: float = DEFAULT_SHRINKAGE,
+        cv: Any = None,
+        refit: bool = True,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        n_trials: int = 100,
+        timeout: float | None = None,
+        study: Any = None,
+        sampler: Any = None,
+        verbose: int = 0,
+    ) -> None:
+        self.estimator = estimator
+        self.scoring = scoring
+        self.scoring_params = scoring_params
+        self.response_method = response_method
+        self.method = method
+        self.per_label = per_label
+        self.shrinkage = shrinkage
+        self.cv = cv
+        self.refit = refit
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.n_trials = n_trials
+        self.timeout = timeout
+        self.study = study
+        self.sampler = sampler
+        self.verbose = verbose
+
+    # --- fit ------------------------------------------------------------------------
+
+    # The estimator's parameters are validated by its own fit.
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: ArrayLike | None = None,
+        **fit_params: Any,
+    ) -> TunedThresholdsClassifierCV:
+        """Tune the thresholds, and fit the estimator.
+
+        Parameters
+        ----------
+        X : sequence of length n, whatever `estimator` takes
+        y : array-like, sparse matrix or DataFrame of shape (n, n_labels) or (n,)
+            0, 1, bool, or NaN where a label is unknown.
+        sample_weight : array-like of shape (n,), default=None
+            Passed to the `fit` of the estimator, and counted in the score that is
+            tuned. (With metadata routing, the estimator gets it if it requests it.)
+        **fit_params : dict
+            Metadata for the estimator's `fit` and the splitter, such as `groups`; with
+            ``enable_metadata_routing=True`` only.
+
+        Returns
+        -------
+        self : TunedThresholdsClassifierCV
+
+        Raises
+        ------
+        ValueError
+            If the data or a parameter is wrong; if the estimator has neither
+            `predict_proba` nor `decision_function`; if a fold lacks a class that the
+            estimator needs; if with ``cv="prefit"`` the numbers of labels differ.
+        sklearn.exceptions.NotFittedError
+            With ``cv="prefit"``, if `estimator` is not fitted.
+        """
+        targets = encode_targets(y)
+        check_consistent_length(X, targets.values)
+        tune = make_tuner(self)
+        method = response_method_of(self.estimator, self.response_method)
+        weight = check_sample_weight(sample_weight, len(targets), "sample_weight")
+        routed = route_fit_params(self, self.estimator, sample_weight, fit_params)
+        if isinstance(self.cv, str):
+            estimator, held_out = self._ask_fitted(X, targets, method)
+        else:
+            X, y = indexable(X, y)
+            task = FoldTask(self.estimator, X, y, targets, method, routed.estimator)
+            estimator, held_out = self._fit_folds(task, routed.splitter)
+        tuned = tune(tuning_parts(held_out, targets, method, weight))
+        self._set_fitted(tuned, estimator, targets, method)
+        return self
+
+    def _ask_fitted(
+        self, X: Any, targets: Targets, method: str
+    ) -> tuple[Any, list[HeldOut]]:
+        try:
+            check_is_fitted(self.estimator)
+        except NotFittedError as error:
+            raise NotFittedError(
+                f"cv='prefit' needs a fitted estimator, and this "
+                f"{type(self.estimator).__name__} is not. Call its fit first, or use "
+                "cv=5 to have it fitted out of fold."
+            ) from error
+        scores = positive_scores(
+            self.estimator,
+            X,
+            method,
+            targets.n_labels,
+            is_binary=targets.classes is not None,
+        )
+        return self.estimator, [HeldOut(np.arange(len(targets)), scores)]
+
+    def _fit_folds(
+        self, task: FoldTask, split_params: dict
+    ) -> tuple[Any, list[HeldOut]]:
+        splits = make_splits(
+            self.cv,
+            task.X,
+            task.y,
+            random_state=self.random_state,
+            split_params=split_params,
+        )
+        if not self.refit and len(splits) > 1:
+            raise ValueError(
+                f"refit=False needs a cv with one split; this one has {len(splits)}. "
+                "Use a float such as cv=0.2, or refit=True."
+            )
+        if not self.refit:
+            train, test = splits[0]
+            estimator = task.fit(train)
+            return estimator, [task.score(estimator, test)]
+        held_out = held_out_scores(task, splits, self.n_jobs)
+        return task.fit(), held_out
+
+    def _set_fitted(
+        self, tuned: TunedThresholds, estimator: Any, targets: Targets, method: str
+    ) -> None:
+        self.response_method_ = method
+        self._set_labels(_label_names(estimator, targets), targets.classes, 0.5)
+        self.thresholds_ = tuned.thresholds
+        if method == "predict_proba":
+            estimator = with_thresholds(estimator, tuned.thresholds)
+        self.estimator_ = estimator
+        self.best_score_ = tuned.score
+        self.cv_results_ = {"label": self.label_names_, **tuned.label_results}
+        if tuned.study is not None:
+            self.study_ = tuned.study
+        elif hasattr(self, "study_"):  # of an earlier fit
+            del self.study_
+
+    # --- predict --------------------------------------------------------------------
+
+    @available_if(_has("predict_proba"))
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return the probability of each label, by `estimator_`.
+
+        Parameters
+        ----------
+        X : sequence of length n
+
+        Returns
+        -------
+        ndarray of shape (n, n_labels), float64
+            Shape (n, 2) after a fit on one-dimensional y.
+        """
+        proba = self._scores(X, "predict_proba")
+        return proba if self._is_multilabel else np.hstack([1 - proba, proba])
+
+    @available_if(_has("decision_function"))
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Return the decision value of each label, by `estimator_`.
+
+        Parameters
+        ----------
+        X : sequence of length n
+
+        Returns
+        -------
+        ndarray of shape (n, n_labels), float64
+            Shape (n,) after a fit on one-dimensional y.
+        """
+        values = self._scores(X, "decision_function")
+        return values if self._is_multilabel else values[:, 0]
+
+    def _scores(self, X: Any, method: str) -> np.ndarray:
+        check_is_fitted(self)
+        return positive_scores(
+            self.estimator_,
+            X,
+            method,
+            len(self.label_names_),
+            is_binary=not self._is_multilabel,
+        )
+
+    def _chosen(self, X: Any) -> np.ndarray:
+        check_is_fitted(self)
+        scores = self._scores(X, self.response_method_)
+        if self.response_method_ == "predict_proba":
+            return self._reaches_threshold(scores)
+        thresholds = np.asarray(self.thresholds_, dtype=np.float64)
+        if thresholds.shape != (scores.shape[1],):
+            raise ValueError(
+                f"thresholds_ has shape {thresholds.shape}; it must have shape "
+                f"({scores.shape[1]},), a decision value per label."
+            )
+        return scores >= thresholds
+
+    # --- what scikit-learn asks -------------------------------------------------------
+
+    @property
+    def n_features_in_(self) -> int:
+        """Number of features, if `estimator_` tells it."""
+        return self._of_estimator("n_features_in_")
+
+    @property
+    def feature_names_in_(self) -> np.ndarray:
+        """Names of the features, if `estimator_` tells them."""
+        return self._of_estimator("feature_names_in_")
+
+    def _of_estimator(self, name: str) -> Any:
+        if not hasattr(self, "estimator_"):
+            raise AttributeError(
+                f"{type(self).__name__} has no {name} before it is fitted."
+            )
+        return getattr(self.estimator_, name)
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Return who gets the metadata that `fit` is given.
+
+        Returns
+        -------
+        MetadataRouter
+        """
+        return (
+            MetadataRouter(owner=self)
+            .add_self_request(self)
+            .add(
+                estimator=self.estimator,
+                method_mapping=MethodMapping().add(caller="fit", callee="fit"),
+            )
+            .add(
+                splitter=self.cv,
+                method_mapping=MethodMapping().add(caller="fit", callee="split"),
+            )
+        )
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags = get_tags(self.estimator).input_tags
+        tags.target_tags.multi_output = True
+        tags.classifier_tags.multi_class = False
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+def _label_names(estimator: Any, targets: Targets) -> np.ndarray:
+    """Return the names that y has, or those that the estimator was fitted to."""
+    if targets.label_names is None:
+        return getattr(estimator, "label_names_", targets.names)
+    return targets.names

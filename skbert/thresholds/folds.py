@@ -1,0 +1,182 @@
+"""Folds: an estimator and a cross-validation -> scores of rows it was not fitted to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.utils import _safe_indexing
+from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.validation import _check_method_params
+
+from skbert.model_selection import (
+    MultilabelStratifiedKFold,
+    RandomState,
+    multilabel_train_test_split,
+)
+from skbert.targets import Targets
+from skbert.thresholds.responses import positive_scores
+
+__all__ = ["FoldTask", "HeldOut", "Split", "held_out_scores", "make_splits"]
+
+Split = tuple[np.ndarray, np.ndarray]
+_DEFAULT_FOLDS = 5
+
+
+def make_splits(
+    cv: Any,
+    X: Any,
+    y: Any,
+    *,
+    shuffle: bool = False,
+    random_state: RandomState = None,
+    split_params: dict | None = None,
+) -> list[Split]:
+    """Return the row numbers of each split.
+
+    Parameters
+    ----------
+    cv : int, float, splitter, iterable or None
+        An int (None: 5) is that many multi-label stratified folds, a float one
+        stratified held-out part.
+    X, y
+    shuffle : bool, default=False
+        Shuffle the rows before they are dealt to an int's folds.
+    random_state : int, RandomState instance or None, default=None
+        Of the shuffling, and of a float's part.
+    split_params : dict, default=None
+        For the splitter's `split`, such as `groups`.
+
+    Returns
+    -------
+    list of (ndarray, ndarray)
+        Training and held-out rows.
+
+    Raises
+    ------
+    ValueError
+        If there is no split, or a part of one is empty.
+    """
+    if cv is None or (isinstance(cv, Integral) and not isinstance(cv, bool)):
+        n_splits = _DEFAULT_FOLDS if cv is None else int(cv)
+        cv = MultilabelStratifiedKFold(
+            n_splits, shuffle=shuffle, random_state=random_state if shuffle else None
+        )
+    if isinstance(cv, Real):
+        n_samples = len(y) if not hasattr(y, "shape") else y.shape[0]
+        train, test, *_ = multilabel_train_test_split(
+            np.arange(n_samples), y, test_size=float(cv), random_state=random_state
+        )
+        return [(np.sort(train), np.sort(test))]
+    if hasattr(cv, "split"):
+        cv = cv.split(X, y, **(split_params or {}))
+    splits = [(np.asarray(train), np.asarray(test)) for train, test in cv]
+    if not splits or any(len(train) == 0 or len(test) == 0 for train, test in splits):
+        raise ValueError(
+            "cv gives no split, or one without training or held-out rows; pass an int "
+            "for multi-label stratified folds."
+        )
+    return splits
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Scores of rows by an estimator that was not fitted to them.
+
+    Attributes
+    ----------
+    rows : ndarray of shape (n_held_out,), int
+    scores : ndarray of shape (n_held_out, n_labels), float64
+    """
+
+    rows: np.ndarray
+    scores: np.ndarray
+
+
+@dataclass(frozen=True)
+class FoldTask:
+    """What is fitted and asked in every fold.
+
+    Attributes
+    ----------
+    estimator : estimator
+        Cloned before each fit.
+    X, y
+        Indexable.
+    targets : Targets
+        What y says.
+    method : {"predict_proba", "decision_function"}
+    fit_params : dict
+    """
+
+    estimator: Any
+    X: Any
+    y: Any
+    targets: Targets
+    method: str
+    fit_params: dict
+
+    def fit(self, rows: np.ndarray | None = None) -> Any:
+        """Return a clone that is fitted to some rows, or to all."""
+        if rows is None:
+            return clone(self.estimator).fit(self.X, self.y, **self.fit_params)
+        params = _check_method_params(self.X, self.fit_params, indices=rows)
+        X, y = _safe_indexing(self.X, rows), _safe_indexing(self.y, rows)
+        return clone(self.estimator).fit(X, y, **params)
+
+    def score(self, estimator: Any, rows: np.ndarray) -> HeldOut:
+        """Return the scores of some rows by a fitted estimator."""
+        scores = positive_scores(
+            estimator,
+            _safe_indexing(self.X, rows),
+            self.method,
+            self.targets.n_labels,
+            is_binary=self.targets.classes is not None,
+        )
+        return HeldOut(rows, scores)
+
+
+def held_out_scores(
+    task: FoldTask, splits: Sequence[Split], n_jobs: int | None = None
+) -> list[HeldOut]:
+    """Fit a clone per split and score the rows that it was not fitted to.
+
+    Parameters
+    ----------
+    task : FoldTask
+    splits : sequence of (train, test)
+    n_jobs : int, default=None
+
+    Returns
+    -------
+    list of HeldOut
+
+    Raises
+    ------
+    ValueError
+        If a fit fails in a fold whose training rows lack a class.
+    """
+    return Parallel(n_jobs=n_jobs)(
+        delayed(_fit_and_score)(task, split, fold) for fold, split in enumerate(splits)
+    )
+
+
+def _fit_and_score(task: FoldTask, split: Split, fold: int) -> HeldOut:
+    train, test = split
+    try:
+        return task.score(task.fit(train), test)
+    except ValueError as error:
+        constant = task.targets.take(train).constant
+        if not constant.any():
+            raise
+        names = ", ".join(repr(str(name)) for name in task.targets.names[constant][:10])
+        raise ValueError(
+            f"{type(task.estimator).__name__} could not be fitted in split {fold}, "
+            f"whose training rows lack a class of {names}: {error} Use fewer or "
+            "stratified folds (an int cv), leave such labels out, or take an "
+            "estimator that copes with them, such as BinaryRelevanceClassifier."
+        ) from error

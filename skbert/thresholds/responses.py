@@ -1,0 +1,96 @@
+"""Responses: whatever a multi-label estimator answers -> scores of shape (n, L)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+__all__ = ["positive_scores", "response_method_of"]
+
+_METHODS = ("predict_proba", "decision_function")
+
+
+def response_method_of(estimator: Any, response_method: str) -> str:
+    """Return the method that gives an estimator's scores.
+
+    Parameters
+    ----------
+    estimator : estimator
+    response_method : {"auto", "predict_proba", "decision_function"}
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ValueError
+        If the estimator has no such method.
+    """
+    wanted = _METHODS if response_method == "auto" else (response_method,)
+    for method in wanted:
+        if hasattr(estimator, method):
+            return method
+    raise ValueError(
+        f"{type(estimator).__name__} has no {' and no '.join(wanted)}, so there is "
+        "nothing to cut at a threshold. Wrap it in CalibratedClassifierCV, per label "
+        "through BinaryRelevanceClassifier, or use an estimator that has one."
+    )
+
+
+def positive_scores(
+    estimator: Any, X: Any, method: str, n_labels: int, *, is_binary: bool = False
+) -> np.ndarray:
+    """Return the score of each label.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted.
+    X : sequence of length n
+    method : {"predict_proba", "decision_function"}
+    n_labels : int
+        What to expect.
+    is_binary : bool, default=False
+        The estimator was fitted to one-dimensional y.
+
+    Returns
+    -------
+    ndarray of shape (n, n_labels), float64
+
+    Raises
+    ------
+    ValueError
+        If the estimator answers for another number of labels.
+
+    Notes
+    -----
+    Forests, neighbours and `MultiOutputClassifier` answer `predict_proba` with a list:
+    a matrix per label, with a column per class.
+    """
+    answer = getattr(estimator, method)(X)
+    if isinstance(answer, list):
+        columns = [
+            _positive_column(np.asarray(part), classes)
+            for part, classes in zip(answer, estimator.classes_, strict=True)
+        ]
+        scores = np.column_stack(columns)
+    else:
+        scores = np.asarray(answer, dtype=np.float64)
+        if is_binary and method == "predict_proba":
+            scores = scores[:, 1]
+    if scores.ndim == 1:
+        scores = scores[:, np.newaxis]
+    if scores.shape[1] != n_labels:
+        raise ValueError(
+            f"y has {n_labels} label(s), but {type(estimator).__name__} was fitted to "
+            f"{scores.shape[1]}."
+        )
+    return scores.astype(np.float64, copy=False)
+
+
+def _positive_column(proba: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Return the column of class 1; a label that was constant has only one class."""
+    column = np.flatnonzero(np.asarray(classes) == 1)
+    return proba[:, column[0]] if len(column) else np.zeros(len(proba))

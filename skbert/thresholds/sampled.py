@@ -1,0 +1,150 @@
+"""Sampled search: thresholds for any score at all, by Optuna."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from skbert.thresholds.curves import thresholds_at
+from skbert.thresholds.exact import TuningData
+
+if TYPE_CHECKING:
+    import optuna
+
+__all__ = ["SampledSearch", "search_thresholds"]
+
+
+@dataclass(frozen=True)
+class SampledSearch:
+    """How to search.
+
+    Attributes
+    ----------
+    n_trials : int
+    timeout : float or None
+        Seconds.
+    study : optuna.Study or None
+        None: a new one in memory.
+    sampler : optuna.samplers.BaseSampler or None
+        None: TPE, seeded.
+    seed : int or None
+    progress : bool
+    """
+
+    n_trials: int = 100
+    timeout: float | None = None
+    study: optuna.Study | None = None
+    sampler: Any = None
+    seed: int | None = None
+    progress: bool = False
+
+
+def search_thresholds(
+    data: TuningData,
+    score: Callable[[np.ndarray], float],
+    labels: np.ndarray,
+    starts: Sequence[np.ndarray],
+    search: SampledSearch,
+) -> tuple[np.ndarray, optuna.Study]:
+    """Search for the thresholds with the best score.
+
+    Parameters
+    ----------
+    data : TuningData
+    score : callable
+        Thresholds of shape (n_labels,) -> float, greater is better, nan if undefined.
+    labels : ndarray of int
+        The labels whose threshold is searched; the others keep that of `starts`.
+    starts : sequence of ndarray of shape (n_labels,)
+        Tried first, so that the result is never worse than any of them.
+    search : SampledSearch
+
+    Returns
+    -------
+    thresholds : ndarray of shape (n_labels,), float64
+    study : optuna.Study
+
+    Raises
+    ------
+    ValueError
+        If the study minimizes, or the score is nan for every trial.
+    """
+    with _quiet(search):
+        study = _open(search)
+    names = [str(data.targets.names[label]) for label in labels]
+    ranges = [_range(data, label) for label in labels]
+    best: list[tuple[float, np.ndarray]] = []
+
+    def objective(trial: optuna.Trial) -> float:
+        thresholds = starts[0].copy()
+        thresholds[labels] = [
+            trial.suggest_float(name, low, high)
+            for name, (low, high) in zip(names, ranges, strict=True)
+        ]
+        value = score(thresholds)
+        if not np.isnan(value) and (not best or value > best[0][0]):
+            best[:] = [(value, thresholds)]
+        return value
+
+    low, high = np.array(ranges).T
+    for start in starts:
+        values = np.clip(start[labels], low, high).tolist()
+        study.enqueue_trial(dict(zip(names, values, strict=True)))
+    with _quiet(search):
+        study.optimize(
+            objective,
+            n_trials=max(search.n_trials, len(starts)),
+            timeout=search.timeout,
+            show_progress_bar=search.progress,
+        )
+    if not best:
+        raise ValueError(
+            "The score was nan for all thresholds that were tried. Is it defined on "
+            "the tuning data, for instance: does every label have a positive there?"
+        )
+    return best[0][1], study
+
+
+@contextmanager
+def _quiet(search: SampledSearch) -> Iterator[None]:
+    """Silence Optuna's line per trial, unless progress is to be seen."""
+    import optuna
+
+    before = optuna.logging.get_verbosity()
+    if not search.progress:
+        optuna.logging.set_verbosity(max(before, optuna.logging.WARNING))
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)
+
+
+def _open(search: SampledSearch) -> optuna.Study:
+    """Return the user's study, or a new one."""
+    import optuna
+
+    if search.study is None:
+        sampler = search.sampler or optuna.samplers.TPESampler(seed=search.seed)
+        return optuna.create_study(direction="maximize", sampler=sampler)
+    directions = search.study.directions
+    if list(directions) != [optuna.study.StudyDirection.MAXIMIZE]:
+        raise ValueError(
+            "The study must maximize one value; its directions are "
+            f"{[direction.name.lower() for direction in directions]}. Make it with "
+            "optuna.create_study(direction='maximize')."
+        )
+    if search.sampler is not None:
+        search.study.sampler = search.sampler
+    return search.study
+
+
+def _range(data: TuningData, label: int) -> tuple[float, float]:
+    """Return the thresholds that predict all and nothing (or as little as can be)."""
+    scores = data.curves[label].scores
+    cuts = np.array([0, 1, len(scores) - 1])
+    nothing, strictest, everything = thresholds_at(scores, cuts, data.domain)
+    return float(everything), float(strictest if np.isnan(nothing) else nothing)

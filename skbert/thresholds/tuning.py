@@ -1,0 +1,296 @@
+"""Tuning: known labels and scores -> thresholds."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import expit, logit
+
+from skbert.checks import check_sample_weight
+from skbert.metrics import Matrix
+from skbert.targets import Targets, encode_targets
+from skbert.thresholds.curves import Domain
+from skbert.thresholds.exact import (
+    TuningData,
+    best_per_label,
+    best_shared,
+    tunable_labels,
+)
+from skbert.thresholds.objectives import Objective, resolve_objective
+
+__all__ = [
+    "DEFAULT_SHRINKAGE",
+    "find_thresholds",
+    "shrink",
+    "tune_exactly",
+    "tuning_data",
+]
+
+# Chosen on development data alone: see "Rare labels" in docs/thresholds.rst.
+DEFAULT_SHRINKAGE = 20.0
+
+_DOMAINS = {
+    "predict_proba": Domain(),
+    "decision_function": Domain(-np.inf, np.inf),
+}
+_NAMES_IN_A_WARNING = 10
+
+
+def find_thresholds(
+    y_true: Matrix,
+    y_score: Matrix,
+    *,
+    scoring: str = "f1_macro",
+    scoring_params: dict | None = None,
+    per_label: bool = True,
+    shrinkage: float = DEFAULT_SHRINKAGE,
+    response_method: str = "predict_proba",
+    sample_weight: ArrayLike | None = None,
+) -> np.ndarray:
+    """Find the thresholds with the best score on given data, exactly.
+
+    The data should be new to the model that scored it: a development set, or
+    out-of-fold predictions, which :class:`TunedThresholdsClassifierCV` makes.
+
+    Parameters
+    ----------
+    y_true : array-like, sparse matrix or DataFrame of shape (n_samples, n_labels)
+        0, 1 or NaN (unknown: the cell does not count).
+    y_score : array-like of shape (n_samples, n_labels)
+        Probabilities or decision values.
+    scoring : str, default="f1_macro"
+        What to maximize: "f1_macro", "f1_micro", "f1_weighted"; the same with
+        "fbeta_" and "jaccard_" for "f1_"; "balanced_accuracy" (the mean over the
+        labels); "precision_at_recall", the precision among the thresholds with at
+        least the required recall, and "recall_at_precision", both per label.
+    scoring_params : dict, default=None
+        ``{"beta": 2.0}`` for the "fbeta_" names, ``{"recall": 0.8}`` for
+        "precision_at_recall", ``{"precision": 0.9}`` for "recall_at_precision".
+    per_label : bool, default=True
+        A threshold per label, or else one for all of them.
+    shrinkage : float, default=20.0
+        How many positives the best shared threshold is worth. A label with n
+        positives gets ``w * own + (1 - w) * shared`` with
+        ``w = n / (n + shrinkage)``, in log-odds for probabilities. 0 switches it off.
+    response_method : {"predict_proba", "decision_function"}, default="predict_proba"
+        What `y_score` holds. Thresholds of probabilities lie between 0 and 1.
+    sample_weight : array-like of shape (n_samples,), default=None
+        A row of weight 2 counts as if it were there twice.
+
+    Returns
+    -------
+    ndarray of shape (n_labels,), float64
+        A label is predicted where its score is at least its threshold.
+
+    Raises
+    ------
+    ValueError
+        If shapes differ, `y_true` holds anything but 0, 1 and NaN or no 1 at all, a
+        score is not finite or no probability, or `scoring` is unknown.
+    TypeError
+        If `scoring_params` does not fit `scoring`.
+
+    Warns
+    -----
+    UserWarning
+        Once, with the names of the labels that have no known positive: they get the
+        shared threshold.
+
+    See Also
+    --------
+    TunedThresholdsClassifierCV : Does it for an estimator, out of fold.
+
+    Notes
+    -----
+    Every distinct score is a candidate, not a grid of numbers, and the result is the
+    optimum on the data (before shrinkage): for "micro" scores the thresholds are best
+    together, by Dinkelbach's iteration [1]_; for the others each label is on its own.
+    A threshold lies in the middle between the last score that is predicted and the
+    next one. Of cuts that are equally good, the strictest is taken. Where no threshold
+    meets the required precision, nothing is predicted.
+
+    The optimum of few positives is mostly chance. The weight w is the credibility
+    factor of Bühlmann [2]_: the best linear estimate of a label's own value from n
+    noisy observations and the mean of all labels has this form, and `shrinkage` is
+    the variance of one observation over the variance between labels.
+
+    References
+    ----------
+    .. [1] W. Dinkelbach, "On Nonlinear Fractional Programming", Management Science 13,
+       1967.
+    .. [2] H. Bühlmann, "Experience Rating and Credibility", ASTIN Bulletin 4, 1967.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skbert.thresholds import find_thresholds
+    >>> y = np.array([[1, 0], [1, 1], [0, 0], [0, 0]])
+    >>> proba = np.array([[0.3, 0.6], [0.4, 0.8], [0.1, 0.2], [0.2, 0.1]])
+    >>> find_thresholds(y, proba, shrinkage=0)
+    array([0.25, 0.7 ])
+    >>> find_thresholds(y, proba, per_label=False)
+    array([0.25, 0.25])
+    """
+    objective = resolve_objective(scoring, scoring_params)
+    targets = encode_targets(y_true)
+    data = tuning_data(targets, y_score, response_method, sample_weight)
+    return tune_exactly(data, objective, per_label=per_label, shrinkage=shrinkage)
+
+
+def tuning_data(
+    targets: Targets,
+    y_score: Any,
+    response_method: str = "predict_proba",
+    sample_weight: ArrayLike | None = None,
+) -> TuningData:
+    """Check the scores; rows of weight 0 are left out.
+
+    Parameters
+    ----------
+    targets : Targets
+    y_score, response_method, sample_weight
+        As of :func:`find_thresholds`; a single label's may have one dimension.
+
+    Returns
+    -------
+    TuningData
+
+    Raises
+    ------
+    ValueError
+    """
+    if response_method not in _DOMAINS:
+        raise ValueError(
+            "response_method must be 'predict_proba' or 'decision_function'; got "
+            f"{response_method!r}."
+        )
+    scores = np.asarray(y_score, dtype=np.float64)
+    if scores.ndim == 1 and targets.n_labels == 1:
+        scores = scores[:, np.newaxis]
+    if scores.shape != targets.values.shape:
+        raise ValueError(
+            f"The scores have shape {scores.shape}, y has {targets.values.shape}; they "
+            "must be the same."
+        )
+    _check_scores(scores[targets.known], response_method)
+    data = TuningData(targets, scores, domain=_DOMAINS[response_method])
+    weight = check_sample_weight(sample_weight, len(targets), "sample_weight")
+    if weight is None:
+        return data
+    data = replace(data, weight=weight)
+    return data if weight.all() else data.take(np.flatnonzero(weight))
+
+
+def _check_scores(scores: np.ndarray, response_method: str) -> None:
+    if not np.isfinite(scores).all():
+        raise ValueError("The scores contain NaN or infinity where y is known.")
+    if response_method == "predict_proba" and np.any((scores < 0) | (scores > 1)):
+        raise ValueError(
+            "The scores are not all between 0 and 1. If they are decision values and "
+            "no probabilities, pass response_method='decision_function'."
+        )
+
+
+def tune_exactly(
+    data: TuningData, objective: Objective, *, per_label: bool, shrinkage: float
+) -> np.ndarray:
+    """Find the best thresholds and shrink them.
+
+    Parameters
+    ----------
+    data : TuningData
+    objective : Objective
+    per_label : bool
+    shrinkage : float
+
+    Returns
+    -------
+    ndarray of shape (n_labels,), float64
+
+    Raises
+    ------
+    ValueError
+        If there is no positive at all.
+
+    Warns
+    -----
+    UserWarning
+        Of the labels that get the shared threshold for want of positives.
+    """
+    if len(tunable_labels(data, objective)) == 0:
+        raise ValueError(
+            f"No label has what {objective.name!r} needs, at least one known positive, "
+            "so no threshold can be chosen. Pass more rows."
+        )
+    if per_label:
+        own = best_per_label(data, objective)
+        warn_of_missing(data, np.isnan(own))
+        thresholds = own
+        if shrinkage > 0 or np.isnan(own).any():
+            shared = best_shared(data, objective)
+            thresholds = shrink(
+                own, shared, data.targets.positives, shrinkage, data.domain
+            )
+    else:
+        thresholds = np.full(data.targets.n_labels, best_shared(data, objective))
+    return thresholds
+
+
+def warn_of_missing(data: TuningData, missing: np.ndarray) -> None:
+    """Warn of labels that nothing could be tuned for."""
+    names = data.targets.names[missing]
+    if len(names) == 0:
+        return
+    shown = ", ".join(map(repr, names[:_NAMES_IN_A_WARNING]))
+    more = len(names) - _NAMES_IN_A_WARNING
+    warnings.warn(
+        f"{len(names)} label(s) have no positive, or nothing else, in the tuning data "
+        "and get the threshold that is best for all labels together: "
+        f"{shown}{f' and {more} more' if more > 0 else ''}.",
+        UserWarning,
+        stacklevel=4,
+    )
+
+
+def shrink(
+    own: np.ndarray,
+    shared: float,
+    positives: np.ndarray,
+    shrinkage: float,
+    domain: Domain,
+) -> np.ndarray:
+    """Move each label's threshold toward the shared one, the rarer the further.
+
+    Parameters
+    ----------
+    own : ndarray of shape (n_labels,)
+        nan for a label that gets the shared one.
+    shared : float
+    positives : ndarray of shape (n_labels,)
+    shrinkage : float
+        How many positives the shared threshold is worth.
+    domain : Domain
+
+    Returns
+    -------
+    ndarray of shape (n_labels,), float64
+    """
+    missing = np.isnan(own)
+    weight = np.where(
+        missing, 0.0, positives / np.maximum(positives + shrinkage, 1e-300)
+    )
+    own = np.where(missing, shared, own)
+    if np.isinf(domain.high):
+        return weight * own + (1 - weight) * shared
+    moved = expit(weight * _log_odds(own) + (1 - weight) * _log_odds(shared))
+    # Log-odds round; what is not shrunk stays exactly as it was.
+    return np.where(weight == 1, own, np.where(weight == 0, shared, moved))
+
+
+def _log_odds(threshold):
+    edge = np.finfo(np.float64).eps
+    return logit(np.clip(threshold, edge, 1 - edge))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # what type checkers and editors see
     from skbert.classifier import (
         TransformerMultiLabelClassifier as TransformerMultiLabelClassifier,
     )
+    from skbert.comparison import compare as compare
     from skbert.datasets import make_emails as make_emails
     from skbert.datasets import read_csv as read_csv
     from skbert.metrics import multilabel_log_loss as multilabel_log_loss
@@ -28,6 +29,15 @@ if TYPE_CHECKING:  # what type checkers and editors see
     from skbert.model_selection import (
         multilabel_train_test_split as multilabel_train_test_split,
     )
+    from skbert.plotting import ComparisonDisplay as ComparisonDisplay
+    from skbert.plotting import LabelCooccurrenceDisplay as LabelCooccurrenceDisplay
+    from skbert.plotting import LabelScoresDisplay as LabelScoresDisplay
+    from skbert.plotting import (
+        MultilabelPrecisionRecallDisplay as MultilabelPrecisionRecallDisplay,
+    )
+    from skbert.plotting import ThresholdDisplay as ThresholdDisplay
+    from skbert.plotting import TrainingHistoryDisplay as TrainingHistoryDisplay
+    from skbert.plotting import TunedThresholdsDisplay as TunedThresholdsDisplay
     from skbert.scoring import get_multilabel_scorer as get_multilabel_scorer
     from skbert.scoring import (
         get_multilabel_scorer_names as get_multilabel_scorer_names,
@@ -44,6 +54,14 @@ _HOME_OF = {
     "MultilabelStratifiedKFold": "model_selection",
     "TransformerMultiLabelClassifier": "classifier",
     "TunedThresholdsClassifierCV": "thresholds",
+    "compare": "comparison",
+    "ComparisonDisplay": "plotting",
+    "LabelCooccurrenceDisplay": "plotting",
+    "LabelScoresDisplay": "plotting",
+    "MultilabelPrecisionRecallDisplay": "plotting",
+    "ThresholdDisplay": "plotting",
+    "TrainingHistoryDisplay": "plotting",
+    "TunedThresholdsDisplay": "plotting",
     "find_thresholds": "thresholds",
     "get_multilabel_scorer": "scoring",
     "get_multilabel_scorer_names": "scoring",

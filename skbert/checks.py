@@ -20,7 +20,6 @@ __all__ = [
     "check_against_checkpoint",
     "check_label_parameters",
     "check_parameters",
-    "check_sample_weight",
     "check_same_length",
     "check_scoring",
 ]
@@ -159,46 +158,3 @@ def check_same_length(texts: list, targets, name: str) -> None:
             "Found input variables with inconsistent numbers of samples: "
             f"X{name} has {len(texts)} texts, y{name} has {len(targets)} rows."
         )
-
-
-def check_sample_weight(
-    sample_weight: ArrayLike | None, n_samples: int, name: str
-) -> np.ndarray | None:
-    """Return the weights as an array, or None.
-
-    Returns
-    -------
-    ndarray of shape (n_samples,), float64, or None
-
-    Raises
-    ------
-    ValueError
-        If they are not ``n_samples`` finite numbers >= 0, some of them > 0.
-    """
-    if sample_weight is None:
-        return None
-    try:
-        weight = np.asarray(sample_weight, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must hold numbers: {error}") from error
-    if weight.ndim != 1:
-        raise ValueError(
-            f"{name} has {weight.ndim} dimensions. Sample weights must be 1D array: "
-            f"one number for each of the {n_samples} texts."
-        )
-    if len(weight) != n_samples:
-        raise ValueError(
-            f"{name}.shape == {weight.shape}, expected {(n_samples,)}: one number "
-            "per text."
-        )
-    wrong = ~np.isfinite(weight) | (weight < 0)
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        raise ValueError(
-            f"{name} must hold finite numbers >= 0, but row {row} is {weight[row]:g}."
-        )
-    if not weight.any():
-        raise ValueError(
-            f"{name}: every weight is zero; there is nothing to learn from."
-        )
-    return weight

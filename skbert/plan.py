@@ -17,6 +17,7 @@ from skbert.device import resolve_device, resolve_precision
 from skbert.model_selection import multilabel_train_test_split
 from skbert.net import TrainingSets
 from skbert.randomness import draw_seed
+from skbert.sample_weight import check_sample_weight
 from skbert.settings import FitSettings, resolve_settings
 from skbert.targets import Targets, encode_targets, warn_of_constant_labels
 from skbert.tokenization import RaggedTokens, tokenize
@@ -126,9 +127,7 @@ def _check_set(estimator, X, y, sample_weight, classes=None, suffix=""):
     texts = estimator._check_texts(X, f"X{suffix}")
     targets = encode_targets(y, classes=classes)
     checks.check_same_length(texts, targets, suffix)
-    weight = checks.check_sample_weight(
-        sample_weight, len(texts), f"sample_weight{suffix}"
-    )
+    weight = check_sample_weight(sample_weight, len(texts), f"sample_weight{suffix}")
     if weight is not None and not weight.all():
         rows = np.flatnonzero(weight)
         texts, targets = [texts[row] for row in rows], targets.take(rows)

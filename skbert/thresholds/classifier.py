@@ -16,18 +16,18 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from skbert.checks import check_sample_weight
-from skbert.outputs import MultiLabelOutputMixin
-from skbert.routing import route_fit_params
-from skbert.targets import Targets, encode_targets
-from skbert.thresholds.folds import (
+from skbert.folds import (
     FoldTask,
     HeldOut,
     held_out_scores,
     make_splits,
 )
+from skbert.outputs import MultiLabelOutputMixin
+from skbert.responses import positive_scores, response_method_of
+from skbert.routing import route_fit_params
+from skbert.sample_weight import check_sample_weight
+from skbert.targets import Targets, encode_targets
 from skbert.thresholds.holders import with_thresholds
-from skbert.thresholds.responses import positive_scores, response_method_of
 from skbert.thresholds.tuner import TunedThresholds, make_tuner, tuning_parts
 from skbert.thresholds.tuning import DEFAULT_SHRINKAGE
 
@@ -150,12 +150,14 @@ class TunedThresholdsClassifierCV(
     --------
     >>> from sklearn.datasets import make_multilabel_classification
     >>> from skbert import BinaryRelevanceClassifier, TunedThresholdsClassifierCV
-    >>> X, y = make_multilabel_classification(n_classes=3, random_state=0)
+    >>> X, y = make_multilabel_classification(
+    ...     500, n_classes=3, n_labels=1, random_state=0
+    ... )
     >>> tuned = TunedThresholdsClassifierCV(BinaryRelevanceClassifier(), cv=3)
     >>> tuned.fit(X, y).thresholds_.round(2)
-    array([0.41, 0.37, 0.36])
-    >>> tuned.predict_labels(X[1:3])
-    [('label_1',), ('label_1', 'label_2')]
+    array([0.47, 0.28, 0.4 ])
+    >>> tuned.predict_labels(X[2:4])
+    [('label_0', 'label_2'), ('label_2',)]
     """
 
     _parameter_constraints: dict = {
@@ -266,8 +268,8 @@ class TunedThresholdsClassifierCV(
             estimator, held_out = self._ask_fitted(X, targets, method)
         else:
             X, y = indexable(X, y)
-            task = FoldTask(self.estimator, X, y, targets, method, routed.estimator)
-            estimator, held_out = self._fit_folds(task, routed.splitter)
+            task = FoldTask(self.estimator, X, y, targets, routed.estimator)
+            estimator, held_out = self._fit_folds(task, method, routed.splitter)
         tuned = tune(tuning_parts(held_out, targets, method, weight))
         self._set_fitted(tuned, estimator, targets, method)
         return self
@@ -293,7 +295,7 @@ class TunedThresholdsClassifierCV(
         return self.estimator, [HeldOut(np.arange(len(targets)), scores)]
 
     def _fit_folds(
-        self, task: FoldTask, split_params: dict
+        self, task: FoldTask, method: str, split_params: dict
     ) -> tuple[Any, list[HeldOut]]:
         splits = make_splits(
             self.cv,
@@ -309,9 +311,9 @@ class TunedThresholdsClassifierCV(
             )
         if not self.refit:
             train, test = splits[0]
-            estimator = task.fit(train)
-            return estimator, [task.score(estimator, test)]
-        held_out = held_out_scores(task, splits, self.n_jobs)
+            estimator = task.fit_rows(train)
+            return estimator, [task.score(estimator, test, method)]
+        held_out = held_out_scores(task, splits, method, self.n_jobs)
         return task.fit(), held_out
 
     def _set_fitted(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.utils import check_random_state
 
+from skbert.folds import HeldOut
 from skbert.scoring import resolve_scoring
 from skbert.targets import Targets
 from skbert.thresholds.exact import (
@@ -17,7 +18,6 @@ from skbert.thresholds.exact import (
     best_shared,
     tunable_labels,
 )
-from skbert.thresholds.folds import HeldOut
 from skbert.thresholds.objectives import (
     Objective,
     count,

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit, logit
 
-from skbert.checks import check_sample_weight
 from skbert.metrics import Matrix
+from skbert.sample_weight import check_sample_weight
 from skbert.targets import Targets, encode_targets
 from skbert.thresholds.curves import Domain
 from skbert.thresholds.exact import (

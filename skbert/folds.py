@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Integral, Real
 from typing import Any
 
@@ -18,8 +18,8 @@ from skbert.model_selection import (
     RandomState,
     multilabel_train_test_split,
 )
+from skbert.responses import positive_scores
 from skbert.targets import Targets
-from skbert.thresholds.responses import positive_scores
 
 __all__ = ["FoldTask", "HeldOut", "Split", "held_out_scores", "make_splits"]
 
@@ -99,7 +99,7 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class FoldTask:
-    """What is fitted and asked in every fold.
+    """What is fitted in every fold.
 
     Attributes
     ----------
@@ -109,7 +109,6 @@ class FoldTask:
         Indexable.
     targets : Targets
         What y says.
-    method : {"predict_proba", "decision_function"}
     fit_params : dict
     """
 
@@ -117,23 +116,54 @@ class FoldTask:
     X: Any
     y: Any
     targets: Targets
-    method: str
-    fit_params: dict
+    fit_params: dict = field(default_factory=dict)
 
-    def fit(self, rows: np.ndarray | None = None) -> Any:
-        """Return a clone that is fitted to some rows, or to all."""
-        if rows is None:
-            return clone(self.estimator).fit(self.X, self.y, **self.fit_params)
+    def fit(self) -> Any:
+        """Return a clone that is fitted to all rows."""
+        return clone(self.estimator).fit(self.X, self.y, **self.fit_params)
+
+    def fit_rows(self, rows: np.ndarray) -> Any:
+        """Return a clone that is fitted to some rows.
+
+        Raises
+        ------
+        ValueError
+            Whatever the fit raises; with the labels that lack a class in these rows, if
+            there are any.
+        """
         params = _check_method_params(self.X, self.fit_params, indices=rows)
-        X, y = _safe_indexing(self.X, rows), _safe_indexing(self.y, rows)
-        return clone(self.estimator).fit(X, y, **params)
+        X, y = self.texts(rows), _safe_indexing(self.y, rows)
+        try:
+            return clone(self.estimator).fit(X, y, **params)
+        except ValueError as error:
+            constant = self.targets.take(rows).constant
+            if not constant.any():
+                raise
+            labels = ", ".join(repr(str(n)) for n in self.targets.names[constant][:10])
+            raise ValueError(
+                f"{type(self.estimator).__name__} could not be fitted to the training "
+                f"rows of a fold, which lack a class of {labels}: {error} Use fewer, "
+                "or stratified, folds (an int cv), leave such labels out, or take an "
+                "estimator that copes with them, such as BinaryRelevanceClassifier."
+            ) from error
 
-    def score(self, estimator: Any, rows: np.ndarray) -> HeldOut:
-        """Return the scores of some rows by a fitted estimator."""
+    def texts(self, rows: np.ndarray) -> Any:
+        """Return some rows of X."""
+        return _safe_indexing(self.X, rows)
+
+    def score(self, estimator: Any, rows: np.ndarray, method: str) -> HeldOut:
+        """Return the scores of some rows by a fitted estimator.
+
+        Parameters
+        ----------
+        estimator : estimator
+        rows : ndarray of int
+        method : {"predict_proba", "decision_function"}
+        """
         scores = positive_scores(
             estimator,
-            _safe_indexing(self.X, rows),
-            self.method,
+            self.texts(rows),
+            method,
             self.targets.n_labels,
             is_binary=self.targets.classes is not None,
         )
@@ -141,7 +171,7 @@ class FoldTask:
 
 
 def held_out_scores(
-    task: FoldTask, splits: Sequence[Split], n_jobs: int | None = None
+    task: FoldTask, splits: Sequence[Split], method: str, n_jobs: int | None = None
 ) -> list[HeldOut]:
     """Fit a clone per split and score the rows that it was not fitted to.
 
@@ -149,34 +179,18 @@ def held_out_scores(
     ----------
     task : FoldTask
     splits : sequence of (train, test)
+    method : {"predict_proba", "decision_function"}
     n_jobs : int, default=None
 
     Returns
     -------
     list of HeldOut
-
-    Raises
-    ------
-    ValueError
-        If a fit fails in a fold whose training rows lack a class.
     """
     return Parallel(n_jobs=n_jobs)(
-        delayed(_fit_and_score)(task, split, fold) for fold, split in enumerate(splits)
+        delayed(_fit_and_score)(task, split, method) for split in splits
     )
 
 
-def _fit_and_score(task: FoldTask, split: Split, fold: int) -> HeldOut:
+def _fit_and_score(task: FoldTask, split: Split, method: str) -> HeldOut:
     train, test = split
-    try:
-        return task.score(task.fit(train), test)
-    except ValueError as error:
-        constant = task.targets.take(train).constant
-        if not constant.any():
-            raise
-        names = ", ".join(repr(str(name)) for name in task.targets.names[constant][:10])
-        raise ValueError(
-            f"{type(task.estimator).__name__} could not be fitted in split {fold}, "
-            f"whose training rows lack a class of {names}: {error} Use fewer or "
-            "stratified folds (an int cv), leave such labels out, or take an "
-            "estimator that copes with them, such as BinaryRelevanceClassifier."
-        ) from error
+    return task.score(task.fit_rows(train), test, method)

@@ -1,0 +1,245 @@
+"""Comparison: estimators side by side on the same folds, thresholds tuned alike."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from sklearn.utils import indexable
+from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.validation import check_consistent_length
+
+from skbert.folds import FoldTask, Split, make_splits
+from skbert.responses import response_method_of
+from skbert.scoring import resolve_scoring
+from skbert.targets import Targets, encode_targets
+from skbert.thresholds import TunedThresholdsClassifierCV
+from skbert.thresholds.objectives import objective_names
+
+__all__ = ["compare"]
+
+Scoring = str | Callable[..., float]
+_DEFAULT_SCORING = ("f1_micro", "f1_macro", "average_precision")
+# What thresholds can be tuned for exactly, without further parameters.
+_TUNABLE = {name for name in objective_names() if name.startswith(("f1", "jaccard"))}
+
+
+def compare(
+    estimators: Mapping[str, Any],
+    X: Any,
+    y: Any,
+    *,
+    cv: Any = 5,
+    scoring: Scoring | Iterable[str] | Mapping[str, Scoring] = _DEFAULT_SCORING,
+    tune_thresholds: bool | Mapping[str, Any] = False,
+    confidence: float = 0.95,
+    n_jobs: int | None = None,
+    random_state: int | None = 0,
+) -> pd.DataFrame:
+    """Cross-validate several estimators on the same folds.
+
+    Parameters
+    ----------
+    estimators : dict of str to classifier
+        Multi-label scikit-learn classifiers. The first is what the others are
+        compared with: put the baseline there.
+    X : sequence of length n
+    y : array-like, sparse matrix or DataFrame of shape (n, n_labels) or (n,)
+        0, 1, or NaN where a label is unknown.
+    cv : int, float, splitter or iterable, default=5
+        An int is that many multi-label stratified folds, shuffled; a float in (0, 1)
+        one stratified held-out part; or a splitter, or (train, test) row numbers.
+    scoring : str, list of str, dict, or callable, default=("f1_micro", "f1_macro", \
+"average_precision")
+        Names that :func:`skbert.get_multilabel_scorer` or scikit-learn knows, or
+        scorers with the signature ``scorer(estimator, X, y)``, which are given the
+        row numbers for X.
+    tune_thresholds : bool or dict, default=False
+        Tune the thresholds of every estimator alike, inside the training rows of each
+        fold, by :class:`TunedThresholdsClassifierCV`. A dict holds its parameters; by
+        default `scoring` is the first metric above that it can tune for exactly, or
+        "f1_macro". It fits every estimator six times per fold, ``{"cv": 0.2}`` twice.
+    confidence : float, default=0.95
+        Of the interval around the difference.
+    n_jobs : int, default=None
+        How many fits run at the same time. Times are comparable for None only.
+    random_state : int or None, default=0
+        Of the folds.
+
+    Returns
+    -------
+    DataFrame
+        A row per estimator. The columns have two levels: each metric has "mean" and
+        "std" over the folds, "difference", the mean difference to the first estimator,
+        and "low" and "high", the ends of its confidence interval (nan for the first
+        row, and where there is a single fold). "fit_time" and "predict_time", seconds
+        per fold, have "mean" and "std".
+
+    Raises
+    ------
+    ValueError
+        If there is no estimator, a metric is unknown, or the data are wrong; and
+        whatever an estimator raises, with its name.
+
+    See Also
+    --------
+    skbert.plotting.ComparisonDisplay : Draws the table.
+
+    Notes
+    -----
+    Training sets of folds overlap, so that their scores are not independent and the
+    usual t interval is far too narrow. The variance is corrected as Nadeau and Bengio
+    [1]_ propose: ``(1 / k + n_test / n_train) * var(differences)``, with k - 1 degrees
+    of freedom. With few folds the interval is wide, and rightly so.
+
+    Predictions are those of each estimator's own `predict`; all scores are computed
+    here, so that they skip unknown cells alike.
+
+    References
+    ----------
+    .. [1] C. Nadeau and Y. Bengio, "Inference for the Generalization Error", Machine
+       Learning 52, 2003.
+
+    Examples
+    --------
+    >>> from skbert import compare, make_emails, make_tfidf_baseline
+    >>> emails = make_emails(200, random_state=0)
+    >>> table = compare(
+    ...     {"words": make_tfidf_baseline(ngram_range=(1, 1)),
+    ...      "pairs": make_tfidf_baseline()},
+    ...     emails.data, emails.target, cv=3, scoring="f1_micro",
+    ... )
+    >>> list(table.index), list(table["f1_micro"].columns)
+    (['words', 'pairs'], ['mean', 'std', 'difference', 'low', 'high'])
+    """
+    if not isinstance(estimators, Mapping) or not estimators:
+        raise ValueError(
+            "estimators must be a dict of names to classifiers, such as "
+            "{'tf-idf': make_tfidf_baseline(), 'skbert': clf}; got "
+            f"{estimators!r}."
+        )
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must be between 0 and 1; got {confidence!r}.")
+    scores = _resolve(scoring)
+    targets = encode_targets(y)
+    check_consistent_length(X, targets.values)
+    X, y = indexable(X, y)
+    splits = make_splits(cv, X, y, shuffle=True, random_state=random_state)
+    entrants = {
+        str(name): _tuned(estimator, tune_thresholds, scores)
+        for name, estimator in estimators.items()
+    }
+    tasks = [
+        delayed(_measure)(name, FoldTask(estimator, X, y, targets), split, scores)
+        for name, estimator in entrants.items()
+        for split in splits
+    ]
+    measured = Parallel(n_jobs=n_jobs)(tasks)
+    shape = (len(entrants), len(splits))
+    folds = {
+        column: np.array([row[column] for row in measured]).reshape(shape)
+        for column in measured[0]
+    }
+    return _table(list(entrants), folds, splits, confidence)
+
+
+def _resolve(scoring: Any) -> dict[str, Callable[..., float]]:
+    """Return the metrics by name."""
+    if isinstance(scoring, str):
+        scoring = [scoring]
+    elif callable(scoring):
+        scoring = {getattr(scoring, "__name__", "score"): scoring}
+    if not isinstance(scoring, Mapping):
+        scoring = {name: name for name in scoring}
+    if not scoring:
+        raise ValueError("scoring names no metric.")
+    return {str(name): resolve_scoring(metric) for name, metric in scoring.items()}
+
+
+def _tuned(
+    estimator: Any, tune_thresholds: bool | Mapping[str, Any], scores: Mapping
+) -> Any:
+    """Return the estimator, or a wrapper that tunes its thresholds."""
+    if tune_thresholds is False:
+        return estimator
+    exact = [name for name in scores if name in _TUNABLE]
+    params = {"scoring": exact[0] if exact else "f1_macro"}
+    if isinstance(tune_thresholds, Mapping):
+        params |= tune_thresholds
+    return TunedThresholdsClassifierCV(estimator, **params)
+
+
+def _measure(
+    name: str, task: FoldTask, split: Split, scores: Mapping[str, Callable[..., float]]
+) -> dict[str, float]:
+    """Fit and score one estimator on one split."""
+    train, test = split
+    try:
+        start = time.perf_counter()
+        estimator = task.fit_rows(train)
+        fitted = time.perf_counter()
+        chosen = _chosen(estimator.predict(task.texts(test)), task.targets)
+        predicted = time.perf_counter()
+        method = response_method_of(estimator, "auto")
+        held_out = task.score(estimator, test, method)
+        truth = task.targets.take(test).with_nan()
+        row = {
+            metric: score(truth, held_out.scores, chosen)
+            for metric, score in scores.items()
+        }
+    except Exception as error:
+        error.add_note(f"This happened to the estimator {name!r}.")
+        raise
+    return row | {"fit_time": fitted - start, "predict_time": predicted - fitted}
+
+
+def _chosen(answer: Any, targets: Targets) -> np.ndarray:
+    """Return predictions as a 0/1 matrix."""
+    if targets.classes is not None:
+        return (np.asarray(answer) == targets.classes[1]).astype(np.int64)[
+            :, np.newaxis
+        ]
+    return encode_targets(answer).values.astype(np.int64)
+
+
+def _table(
+    names: list[str],
+    folds: Mapping[str, np.ndarray],
+    splits: list[Split],
+    confidence: float,
+) -> pd.DataFrame:
+    """Return the table of scores of shape (n_estimators, n_splits)."""
+    columns: dict[tuple[str, str], np.ndarray] = {}
+    for metric, values in folds.items():
+        columns[metric, "mean"] = values.mean(axis=1)
+        columns[metric, "std"] = values.std(axis=1)
+        if metric.endswith("_time"):
+            continue
+        differences = values - values[0]
+        margin = _margin(differences, splits, confidence)
+        mean = differences.mean(axis=1)
+        columns[metric, "difference"] = mean
+        columns[metric, "low"] = mean - margin
+        columns[metric, "high"] = mean + margin
+    index = pd.Index(names, name="estimator")
+    table = pd.DataFrame(columns, index=index)
+    table.columns.names = ["metric", "statistic"]
+    return table
+
+
+def _margin(
+    differences: np.ndarray, splits: list[Split], confidence: float
+) -> np.ndarray:
+    """Return half the width of the interval of each row's mean; nan in the first."""
+    n_splits = len(splits)
+    margin = np.full(len(differences), np.nan)
+    if n_splits > 1:
+        ratio = np.mean([len(test) / len(train) for train, test in splits])
+        variance = (1 / n_splits + ratio) * differences[1:].var(axis=1, ddof=1)
+        quantile = stats.t.ppf((1 + confidence) / 2, n_splits - 1)
+        margin[1:] = quantile * np.sqrt(variance)
+    return margin

@@ -4,9 +4,11 @@
     python benchmarks/quality.py goemotions --rows tfidf skbert --set trainable_layers=3
     python benchmarks/quality.py path/to/folder --csv results.csv
 
-Every recipe is fitted to the train split alone and scored on the test split: F1 at
-threshold 0.5, and with one threshold for all labels. That is chosen on the dev split,
-once for micro-F1 (columns "for micro") and once for macro-F1 ("for macro").
+Every recipe is fitted to the train split alone and scored on the test split: at
+threshold 0.5; with one threshold for all labels; with one per label; and with one per
+label, shrunk toward the shared one (the default of skbert.find_thresholds). Thresholds
+are chosen on the dev split, for micro-F1 in the micro columns and for macro-F1 in the
+macro columns.
 
 The rows:
 
@@ -19,6 +21,9 @@ notebook
     and differ from it: the head starts from the labels' priors, and batches are padded
     to their own longest text (which is faster and changes no result). It keeps the
     default model unless --set says otherwise.
+
+With --probabilities FOLDER the probabilities of each fit are kept there, and read from
+there by later runs, which then fit nothing: delete them when the recipe has changed.
 
 A data set is a folder with train, dev and test, each a .csv.gz or .csv file with a
 column "text" and one 0/1 column per label. A name is looked up in $SKBERT_TEST_DATA,
@@ -33,6 +38,7 @@ import csv
 import os
 import sys
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,6 +46,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import Bunch
 
+from skbert import find_thresholds
 from skbert.metrics import nan_f1_score
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -58,27 +65,31 @@ NOTEBOOK = {
     "dropout": 0.1,  # of attention, too
 }
 
-THRESHOLDS = np.arange(1, 100) / 100
+# How thresholds are chosen -> what find_thresholds is told.
+CHOICES: dict[str, dict[str, Any] | None] = {
+    "at 0.5": None,
+    "one for all": {"per_label": False},
+    "per label": {"shrinkage": 0},
+    "shrunk": {},
+}
 
 # Column -> width and format of its cells.
 COLUMNS = {
     "row": (10, "s"),
     "seed": (5, "s"),
-    "micro": (7, ".3f"),
-    "macro": (7, ".3f"),
-    "t for micro": (13, ".2f"),
-    "micro for micro": (7, ".3f"),
-    "macro for micro": (7, ".3f"),
-    "t for macro": (13, ".2f"),
-    "micro for macro": (7, ".3f"),
-    "macro for macro": (7, ".3f"),
+    **{
+        f"{average} {choice}": (width, ".3f")
+        for choice in CHOICES
+        for average, width in (("micro", 10), ("macro", 7))
+    },
     "fit s": (9, ".1f"),
     "predict s": (11, ".1f"),
 }
 HEADER = (
-    "                 at 0.5         chosen for micro          chosen for macro\n"
-    "row        seed  micro  macro    threshold  micro  macro    threshold  micro"
-    "  macro    fit s  predict s"
+    "".join(["".ljust(15), *(f"{choice:>17}" for choice in CHOICES)])
+    + "\nrow        seed"
+    + "     micro  macro" * len(CHOICES)
+    + "    fit s  predict s"
 )
 
 
@@ -117,6 +128,9 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         default=[],
         metavar="KEY=VALUE",
         help="parameters of row skbert, and of row notebook where it leaves them open",
+    )
+    parser.add_argument(
+        "--probabilities", type=Path, metavar="FOLDER", help="keep and reuse them here"
     )
     parser.add_argument("--csv", type=Path, metavar="FILE", help="append the rows here")
     return parser.parse_args(argv)
@@ -178,7 +192,8 @@ def measure_recipe(
     if recipe == "tfidf":
         from skbert.baseline import make_tfidf_baseline
 
-        yield {"row": recipe, "seed": "-", **measure(make_tfidf_baseline(), data)}
+        answers = _answers(make_tfidf_baseline(), data, recipe, args)
+        yield {"row": recipe, "seed": "-", **measure(answers, data)}
         return
     from skbert import TransformerMultiLabelClassifier
 
@@ -187,38 +202,64 @@ def measure_recipe(
         params |= NOTEBOOK
     for seed in args.seeds:
         clf = TransformerMultiLabelClassifier(**{"random_state": seed, **params})
-        yield {"row": recipe, "seed": str(seed), **measure(clf, data)}
+        answers = _answers(clf, data, f"{recipe}-{seed}", args)
+        yield {"row": recipe, "seed": str(seed), **measure(answers, data)}
 
 
-def measure(estimator: Any, data: dict[str, Bunch]) -> dict[str, float]:
-    """Fit to train, choose thresholds on dev, score on test."""
-    train, dev, test = (data[split] for split in ("train", "dev", "test"))
+def _answers(
+    estimator: Any, data: dict[str, Bunch], name: str, args: argparse.Namespace
+) -> dict[str, Any]:
+    """Return the probabilities of dev and test, and the times that they took."""
+    if args.probabilities is None:
+        return fit_and_predict(estimator, data)
+    path = args.probabilities / f"{Path(args.data).name}-{name}.npz"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(path, **fit_and_predict(estimator, data))
+    with np.load(path) as kept:
+        return dict(kept)
+
+
+def fit_and_predict(estimator: Any, data: dict[str, Bunch]) -> dict[str, Any]:
+    """Fit to train; return the probabilities of dev and test, and seconds."""
     start = time.perf_counter()
-    estimator.fit(train.data, train.target)
+    estimator.fit(data["train"].data, data["train"].target)
     fitted = time.perf_counter()
-    proba = estimator.predict_proba(test.data)
+    test = estimator.predict_proba(data["test"].data)
     predicted = time.perf_counter()
-    row = dict(zip(("micro", "macro"), _f1(test.target, proba, 0.5), strict=True))
-    best = choose_thresholds(dev.target, estimator.predict_proba(dev.data))
-    for average, threshold in best.items():
-        row[f"t for {average}"] = threshold
-        micro, macro = _f1(test.target, proba, threshold)
-        row |= {f"micro for {average}": micro, f"macro for {average}": macro}
-    return row | {"fit s": fitted - start, "predict s": predicted - fitted}
+    return {
+        "dev": estimator.predict_proba(data["dev"].data),
+        "test": test,
+        "fit_s": fitted - start,
+        "predict_s": predicted - fitted,
+    }
 
 
-def choose_thresholds(y: Any, proba: np.ndarray) -> dict[str, float]:
-    """Return the threshold with the best micro-F1, and that with the best macro-F1."""
-    scores = np.array([_f1(y, proba, threshold) for threshold in THRESHOLDS])
-    micro, macro = THRESHOLDS[scores.argmax(axis=0)]
-    return {"micro": float(micro), "macro": float(macro)}
+def measure(answers: dict[str, Any], data: dict[str, Bunch]) -> dict[str, float]:
+    """Choose thresholds on dev in every way, score them on test."""
+    row = {}
+    for choice, params in CHOICES.items():
+        for average in ("micro", "macro"):
+            threshold = choose_thresholds(data["dev"].target, answers, average, params)
+            chosen = answers["test"] >= threshold
+            score = nan_f1_score(data["test"].target, chosen, average=average)
+            row[f"{average} {choice}"] = float(score)
+    return row | {
+        "fit s": float(answers["fit_s"]),
+        "predict s": float(answers["predict_s"]),
+    }
 
 
-def _f1(y: Any, proba: np.ndarray, threshold: float) -> tuple[float, float]:
-    """Return micro-F1 and macro-F1."""
-    chosen = proba >= threshold
-    micro, macro = (nan_f1_score(y, chosen, average=a) for a in ("micro", "macro"))
-    return float(micro), float(macro)
+def choose_thresholds(
+    y: Any, answers: dict[str, Any], average: str, params: dict[str, Any] | None
+) -> float | np.ndarray:
+    """Return the thresholds that are best on dev."""
+    if params is None:
+        return 0.5
+    with warnings.catch_warnings():
+        # Of labels that dev has no positive of: they get the shared threshold.
+        warnings.filterwarnings("ignore", message=".* have no positive")
+        return find_thresholds(y, answers["dev"], scoring=f"f1_{average}", **params)
 
 
 # --- output --------------------------------------------------------------------------

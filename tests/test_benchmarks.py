@@ -11,6 +11,7 @@ import pytest
 from sklearn.metrics import f1_score
 
 import skbert
+from skbert import find_thresholds
 from skbert.baseline import make_tfidf_baseline
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -87,29 +88,37 @@ def test_the_tfidf_row_holds_the_scores_of_the_baseline(quality, splits, capsys)
     baseline = make_tfidf_baseline().fit(frames["train"]["text"], y["train"])
     proba = {s: baseline.predict_proba(frames[s]["text"]) for s in ("dev", "test")}
 
-    def f1(split, threshold, average):
-        return f1_score(y[split], proba[split] >= threshold, average=average)
+    def f1(threshold, average):
+        chosen = proba["test"] >= threshold
+        return f1_score(y["test"], chosen, average=average)
 
-    at_half = [f1("test", 0.5, "micro"), f1("test", 0.5, "macro")]
-    np.testing.assert_allclose([float(x) for x in row[2:4]], at_half, atol=6e-4)
-    assert row[2] != row[3]
-    for average, cells in [("micro", row[4:7]), ("macro", row[7:10])]:
-        threshold, micro, macro = (float(cell) for cell in cells)
-        grid = [f1("dev", t / 100, average) for t in range(1, 100)]
-        assert f1("dev", threshold, average) == max(grid)
-        assert micro == pytest.approx(f1("test", threshold, "micro"), abs=6e-4)
-        assert macro == pytest.approx(f1("test", threshold, "macro"), abs=6e-4)
+    expected = []
+    for params in (None, {"per_label": False}, {"shrinkage": 0}, {}):
+        for average in ("micro", "macro"):
+            threshold = 0.5
+            if params is not None:
+                threshold = find_thresholds(
+                    y["dev"], proba["dev"], scoring=f"f1_{average}", **params
+                )
+            expected.append(f1(threshold, average))
+    np.testing.assert_allclose([float(x) for x in row[2:10]], expected, atol=6e-4)
+    assert len(set(expected)) > 4
 
 
-def test_thresholds_are_the_best_ones(quality):
-    # Label a wants a threshold up to 0.35, the rare label b one above 0.5.
-    y = pd.DataFrame({"a": [1, 1, 1, 1, 1, 0, 0], "b": [1, 0, 0, 0, 0, 0, 0]})
-    proba = np.array([[0.9, 0.9], *[[0.35, 0.5]] * 4, *[[0.1, 0.5]] * 2])
-    best = quality.choose_thresholds(y, proba)
-    for average in ("micro", "macro"):
-        grid = [f1_score(y, proba >= t / 100, average=average) for t in range(1, 100)]
-        assert best[average] == (1 + int(np.argmax(grid))) / 100
-    assert best["micro"] < 0.35 < best["macro"]
+def test_probabilities_are_kept_and_read_again(quality, splits, capsys, tmp_path):
+    folder, _ = splits
+    kept = tmp_path / "kept"
+    command = [str(folder), "--rows", "tfidf", "--probabilities", str(kept)]
+    quality.main(command)
+    first = rows_of(capsys.readouterr().out)
+    (path,) = kept.iterdir()
+    quality.main(command)
+    assert rows_of(capsys.readouterr().out) == first  # the seconds, too
+    with np.load(path) as answers:
+        changed = dict(answers) | {"test": np.zeros((30, 2))}
+    np.savez(path, **changed)
+    quality.main(command)
+    assert rows_of(capsys.readouterr().out)[0][2:10] == ["0.000"] * 8
 
 
 def test_transformer_rows_get_their_settings_and_a_mean(
@@ -149,7 +158,7 @@ def test_transformer_rows_get_their_settings_and_a_mean(
         written = list(csv.DictReader(file))
     assert len(written) == 7
     assert [row["row"] for row in written[:6]] == [name for name, _ in names]
-    assert float(written[2]["micro"]) == pytest.approx(mean[0], abs=6e-4)
+    assert float(written[2]["micro at 0.5"]) == pytest.approx(mean[0], abs=6e-4)
     assert written[0]["set"] == "warmup=0.3 model=some/model trainable_layers=None"
     assert written[0]["n_train"] == "10"
     assert written[6]["n_train"] == ""

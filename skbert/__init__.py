@@ -42,6 +42,9 @@ if TYPE_CHECKING:  # what type checkers and editors see
     from skbert.scoring import (
         get_multilabel_scorer_names as get_multilabel_scorer_names,
     )
+    from skbert.search import CrossValidationObjective as CrossValidationObjective
+    from skbert.study import open_study as open_study
+    from skbert.study import run_trials as run_trials
     from skbert.thresholds import (
         TunedThresholdsClassifierCV as TunedThresholdsClassifierCV,
     )
@@ -50,18 +53,19 @@ if TYPE_CHECKING:  # what type checkers and editors see
 # Loaded on first use: `import skbert` must not cost the import of torch.
 _HOME_OF = {
     "BinaryRelevanceClassifier": "baseline",
-    "ModelFormatError": "checkpoint",
-    "MultilabelStratifiedKFold": "model_selection",
-    "TransformerMultiLabelClassifier": "classifier",
-    "TunedThresholdsClassifierCV": "thresholds",
-    "compare": "comparison",
     "ComparisonDisplay": "plotting",
+    "CrossValidationObjective": "search",
     "LabelCooccurrenceDisplay": "plotting",
     "LabelScoresDisplay": "plotting",
+    "ModelFormatError": "checkpoint",
     "MultilabelPrecisionRecallDisplay": "plotting",
+    "MultilabelStratifiedKFold": "model_selection",
     "ThresholdDisplay": "plotting",
     "TrainingHistoryDisplay": "plotting",
+    "TransformerMultiLabelClassifier": "classifier",
+    "TunedThresholdsClassifierCV": "thresholds",
     "TunedThresholdsDisplay": "plotting",
+    "compare": "comparison",
     "find_thresholds": "thresholds",
     "get_multilabel_scorer": "scoring",
     "get_multilabel_scorer_names": "scoring",
@@ -70,7 +74,9 @@ _HOME_OF = {
     "multilabel_log_loss": "metrics",
     "multilabel_report": "metrics",
     "multilabel_train_test_split": "model_selection",
+    "open_study": "study",
     "read_csv": "datasets",
+    "run_trials": "study",
 }
 
 __all__ = [*sorted(_HOME_OF), "__version__"]

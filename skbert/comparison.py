@@ -167,7 +167,7 @@ def _tuned(
     if tune_thresholds is False:
         return estimator
     exact = [name for name in scores if name in _TUNABLE]
-    params = {"scoring": exact[0] if exact else "f1_macro"}
+    params: dict[str, Any] = {"scoring": exact[0] if exact else "f1_macro"}
     if isinstance(tune_thresholds, Mapping):
         params |= tune_thresholds
     return TunedThresholdsClassifierCV(estimator, **params)

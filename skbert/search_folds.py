@@ -1,0 +1,184 @@
+"""Search folds: a ``cv`` -> splits that every trial and every process shares."""
+
+from __future__ import annotations
+
+import math
+import warnings
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from skbert.folds import make_splits
+from skbert.targets import Targets
+
+__all__ = ["Fold", "check_folds", "describe_fold", "fingerprint", "make_folds"]
+
+# Row numbers to train on, and to hold out.
+Fold = tuple[np.ndarray, np.ndarray]
+
+_LABELS_IN_A_MESSAGE = 5
+
+
+def make_folds(cv: Any, y: Any, seed: int, n_samples: int) -> list[Fold]:
+    """Make the splits, once and for all.
+
+    Parameters
+    ----------
+    cv : int, float, splitter or iterable of (train, test)
+    y : array-like of shape (n_samples, n_labels) or (n_samples,)
+    seed : int
+        Of the folds that an int makes.
+    n_samples : int
+
+    Returns
+    -------
+    list of (train, test)
+        Row numbers, int64.
+
+    Raises
+    ------
+    ValueError
+        If `cv` is none of these, or a split is empty, overlaps or has strange rows.
+    """
+    is_number = isinstance(cv, Real) and not isinstance(cv, bool)
+    is_other = isinstance(cv, str | bytes | Mapping) or not (
+        hasattr(cv, "split") or isinstance(cv, Iterable)
+    )
+    if not is_number and is_other:
+        raise ValueError(
+            "cv must be a number of folds, a held-out fraction, a splitter, or an "
+            f"iterable of (train, test) row numbers; got {cv!r}."
+        )
+    splits = make_splits(cv, np.arange(n_samples), y, shuffle=True, random_state=seed)
+    folds = [
+        (_row_numbers(train, n_samples), _row_numbers(test, n_samples))
+        for train, test in splits
+    ]
+    for number, (train, test) in enumerate(folds, start=1):
+        if np.intersect1d(train, test).size:
+            raise ValueError(
+                f"Split {number} of cv trains on rows that it holds out: the scores "
+                "would be worth nothing."
+            )
+    return folds
+
+
+def _row_numbers(rows: Any, n_samples: int) -> np.ndarray:
+    numbers = np.asarray(rows)
+    if numbers.dtype == bool:
+        numbers = np.flatnonzero(numbers)
+    if numbers.size and (numbers.min() < 0 or numbers.max() >= n_samples):
+        raise ValueError(
+            f"cv has row numbers from {numbers.min()} to {numbers.max()}, but X has "
+            f"{n_samples} rows."
+        )
+    return numbers.astype(np.int64)
+
+
+def check_folds(
+    folds: list[Fold],
+    targets: Targets,
+    scoring: str | Callable[..., float],
+    score: Callable[..., float],
+) -> None:
+    """Find now what would make every trial fail.
+
+    Parameters
+    ----------
+    folds : list of (train, test)
+    targets : Targets
+    scoring : str or callable
+        What the user calls `score`; a callable is not tried: it may count its calls.
+    score : callable
+        Of :func:`skbert.scoring.resolve_scoring`.
+
+    Raises
+    ------
+    ValueError
+        If a fold has one class only to train on, or the score is not defined on what
+        it holds out.
+    """
+    for number, (train, test) in enumerate(folds, start=1):
+        where = f"fold {number} of {len(folds)}"
+        if targets.classes is not None:
+            _check_classes(targets.take(train), where)
+        if isinstance(scoring, str):
+            _check_score(targets.take(test), scoring, score, where)
+
+
+def _check_classes(truth: Targets, where: str) -> None:
+    if truth.constant[0]:
+        assert truth.classes is not None
+        missing = truth.classes.tolist()[0 if truth.values[0, 0] else 1]
+        raise ValueError(
+            f"In cv, {where} has no row of the class {missing!r} to train on. Use "
+            "stratified folds, as an int cv makes them, or fewer."
+        )
+
+
+def _check_score(
+    truth: Targets, scoring: str, score: Callable[..., float], where: str
+) -> None:
+    guess = np.full(truth.values.shape, 0.5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of labels without positives and the like
+        try:
+            value = score(truth.with_nan(), guess, guess >= 0.5)
+        except Exception as error:
+            raise ValueError(
+                f"scoring={scoring!r} does not work on {where}: {error}"
+            ) from error
+    if math.isnan(value):
+        raise ValueError(
+            f"scoring={scoring!r} is not defined on {where}: "
+            f"{_lacking(truth, 'its held-out rows')}. Use fewer folds, stratified "
+            "ones, or another scoring."
+        )
+
+
+def describe_fold(folds: list[Fold], targets: Targets, number: int) -> str:
+    """Say which fold it is, and what its rows lack.
+
+    Parameters
+    ----------
+    folds : list of (train, test)
+    targets : Targets
+    number : int
+        From 0.
+    """
+    names = ("its training rows", "its held-out rows")
+    lacks = [
+        lacking
+        for rows, name in zip(folds[number], names, strict=True)
+        if (lacking := _lacking(targets.take(rows), name))
+    ]
+    where = f"In fold {number + 1} of {len(folds)}"
+    return f"{where} ({'; '.join(lacks)})" if lacks else where
+
+
+def _lacking(targets: Targets, rows: str) -> str:
+    """Say which labels have no positive or no negative among some rows."""
+    no_positive = targets.positives == 0
+    no_negative = targets.constant & ~no_positive
+    parts = []
+    for which, kind in ((no_positive, "positive"), (no_negative, "negative")):
+        names = targets.names[which]
+        if len(names):
+            more = len(names) - _LABELS_IN_A_MESSAGE
+            shown = ", ".join(map(repr, names[:_LABELS_IN_A_MESSAGE]))
+            shown += f" and {more} more" if more > 0 else ""
+            parts.append(f"{rows} hold no {kind} of {shown}")
+    return "; ".join(parts)
+
+
+def fingerprint(
+    folds: list[Fold], targets: Targets, scoring: str | Callable[..., float]
+) -> str:
+    """Return a short text that differs where folds, y or scoring differ."""
+    checksum = 0
+    for array in (targets.values, targets.known, *(rows for f in folds for rows in f)):
+        checksum = zlib.crc32(array.tobytes(), checksum)
+    return f"{checksum:08x} {scoring if isinstance(scoring, str) else 'callable'}"

@@ -32,9 +32,9 @@ demo: $(INSTALLED) ## Fine-tune on synthetic e-mails, or on DATA=emails.csv TEXT
 	$(BIN)/python examples/plot_01_quickstart.py \
 		$(if $(DATA),--data "$(DATA)") $(if $(TEXT),--text "$(TEXT)")
 
-# One thread: beside another process, more of them are many times slower.
+# A process per core, with one thread each: more threads are many times slower.
 test: $(INSTALLED) ## Run the tests and doctests; fail below 95% line coverage
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest \
+	OMP_NUM_THREADS=1 MPLBACKEND=Agg $(BIN)/python -m pytest --numprocesses=auto \
 		--cov --cov-report=term-missing:skip-covered --cov-fail-under=95
 
 lint: $(INSTALLED) ## Check style and formatting

@@ -143,3 +143,10 @@ class MultiLabelOutputMixin(ClassifierMixin):
         classes = None if self._is_multilabel else self.classes_
         truth = encode_targets(y, classes=classes).with_nan()
         return nan_accuracy_score(truth, chosen, sample_weight=sample_weight)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        tags.classifier_tags.multi_class = False
+        tags.classifier_tags.multi_label = True
+        return tags

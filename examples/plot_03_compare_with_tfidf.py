@@ -35,8 +35,8 @@ contestants = {
 # %%
 # One call
 # --------
-# Two stratified folds. Inside each, three tenths of the training texts are held out to tune
-# the thresholds of both.
+# Two stratified folds. Inside each, three tenths of the training texts are held out to
+# tune the thresholds of both.
 
 table = compare(
     contestants,

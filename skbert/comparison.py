@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import sparse, stats
 from sklearn.utils import indexable
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_consistent_length
@@ -25,7 +25,13 @@ __all__ = ["compare"]
 Scoring = str | Callable[..., float]
 _DEFAULT_SCORING = ("f1_micro", "f1_macro", "average_precision")
 # What thresholds can be tuned for exactly, without further parameters.
-_TUNABLE = {name for name in objective_names() if name.startswith(("f1", "jaccard"))}
+_TUNABLE = [
+    name
+    for name in objective_names()
+    if name.startswith(("f1", "jaccard", "balanced_accuracy"))
+]
+# What the table calls the seconds.
+_TIMES = ("fit_time", "predict_time")
 
 
 def compare(
@@ -124,13 +130,16 @@ def compare(
         )
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must be between 0 and 1; got {confidence!r}.")
-    scores = _resolve(scoring)
+    metrics = _named(scoring)
+    scores = {name: resolve_scoring(metric) for name, metric in metrics.items()}
     targets = encode_targets(y)
     check_consistent_length(X, targets.values)
     X, y = indexable(X, y)
     splits = make_splits(cv, X, y, shuffle=True, random_state=random_state)
+    if len({str(name) for name in estimators}) < len(estimators):
+        raise ValueError("Two estimators have the same name.")
     entrants = {
-        str(name): _tuned(estimator, tune_thresholds, scores)
+        str(name): _tuned(estimator, tune_thresholds, metrics)
         for name, estimator in estimators.items()
     }
     tasks = [
@@ -147,7 +156,7 @@ def compare(
     return _table(list(entrants), folds, splits, confidence)
 
 
-def _resolve(scoring: Any) -> dict[str, Callable[..., float]]:
+def _named(scoring: Any) -> dict[str, Scoring]:
     """Return the metrics by name."""
     if isinstance(scoring, str):
         scoring = [scoring]
@@ -157,16 +166,27 @@ def _resolve(scoring: Any) -> dict[str, Callable[..., float]]:
         scoring = {name: name for name in scoring}
     if not scoring:
         raise ValueError("scoring names no metric.")
-    return {str(name): resolve_scoring(metric) for name, metric in scoring.items()}
+    if set(scoring) & set(_TIMES):
+        raise ValueError(
+            f"A metric cannot be called {' or '.join(_TIMES)}: those are seconds."
+        )
+    return {str(name): metric for name, metric in scoring.items()}
 
 
 def _tuned(
-    estimator: Any, tune_thresholds: bool | Mapping[str, Any], scores: Mapping
+    estimator: Any,
+    tune_thresholds: bool | Mapping[str, Any],
+    metrics: Mapping[str, Scoring],
 ) -> Any:
     """Return the estimator, or a wrapper that tunes its thresholds."""
-    if tune_thresholds is False:
+    if not isinstance(tune_thresholds, (bool, np.bool_, Mapping)):
+        raise ValueError(
+            "tune_thresholds must be True, False, or a dict of parameters of "
+            f"TunedThresholdsClassifierCV; got {tune_thresholds!r}."
+        )
+    if isinstance(tune_thresholds, (bool, np.bool_)) and not tune_thresholds:
         return estimator
-    exact = [name for name in scores if name in _TUNABLE]
+    exact = [metric for metric in metrics.values() if metric in _TUNABLE]
     params: dict[str, Any] = {"scoring": exact[0] if exact else "f1_macro"}
     if isinstance(tune_thresholds, Mapping):
         params |= tune_thresholds
@@ -182,7 +202,7 @@ def _measure(
         start = time.perf_counter()
         estimator = task.fit_rows(train)
         fitted = time.perf_counter()
-        chosen = _chosen(estimator.predict(task.texts(test)), task.targets)
+        chosen = _chosen(estimator.predict(task.take(test)), task.targets)
         predicted = time.perf_counter()
         method = response_method_of(estimator, "auto")
         held_out = task.score(estimator, test, method)
@@ -200,10 +220,9 @@ def _measure(
 def _chosen(answer: Any, targets: Targets) -> np.ndarray:
     """Return predictions as a 0/1 matrix."""
     if targets.classes is not None:
-        return (np.asarray(answer) == targets.classes[1]).astype(np.int64)[
-            :, np.newaxis
-        ]
-    return encode_targets(answer).values.astype(np.int64)
+        answer = np.asarray(answer) == targets.classes[1]
+    dense = answer.toarray() if sparse.issparse(answer) else np.asarray(answer)
+    return dense.reshape(len(dense), targets.n_labels).astype(np.int64)
 
 
 def _table(
@@ -217,7 +236,7 @@ def _table(
     for metric, values in folds.items():
         columns[metric, "mean"] = values.mean(axis=1)
         columns[metric, "std"] = values.std(axis=1)
-        if metric.endswith("_time"):
+        if metric in _TIMES:
             continue
         differences = values - values[0]
         margin = _margin(differences, splits, confidence)

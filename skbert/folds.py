@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral, Real
 from typing import Any
@@ -19,7 +20,7 @@ from skbert.model_selection import (
     multilabel_train_test_split,
 )
 from skbert.responses import positive_scores
-from skbert.targets import Targets
+from skbert.targets import CONSTANT_LABELS, Targets
 
 __all__ = ["FoldTask", "HeldOut", "Split", "held_out_scores", "make_splits"]
 
@@ -61,26 +62,85 @@ def make_splits(
     ValueError
         If there is no split, or a part of one is empty.
     """
-    if cv is None or (isinstance(cv, Integral) and not isinstance(cv, bool)):
+    n_samples = len(y) if not hasattr(y, "shape") else y.shape[0]
+    _check_cv(cv)
+    if cv is None or isinstance(cv, Integral):
         n_splits = _DEFAULT_FOLDS if cv is None else int(cv)
         cv = MultilabelStratifiedKFold(
             n_splits, shuffle=shuffle, random_state=random_state if shuffle else None
         )
     if isinstance(cv, Real):
-        n_samples = len(y) if not hasattr(y, "shape") else y.shape[0]
         train, test, *_ = multilabel_train_test_split(
             np.arange(n_samples), y, test_size=float(cv), random_state=random_state
         )
         return [(np.sort(train), np.sort(test))]
     if hasattr(cv, "split"):
-        cv = cv.split(X, y, **(split_params or {}))
-    splits = [(np.asarray(train), np.asarray(test)) for train, test in cv]
-    if not splits or any(len(train) == 0 or len(test) == 0 for train, test in splits):
+        cv = _split(cv, X, y, split_params or {})
+    splits = [
+        (_row_numbers(train, n_samples), _row_numbers(test, n_samples))
+        for train, test in cv
+    ]
+    if not splits:
         raise ValueError(
-            "cv gives no split, or one without training or held-out rows; pass an int "
-            "for multi-label stratified folds."
+            "cv gives no split. An iterator can be read only once: pass a list of "
+            "(train, test) row numbers, or an int for multi-label stratified folds."
         )
+    for number, (train, test) in enumerate(splits, start=1):
+        _check_split(train, test, f"Split {number} of cv")
     return splits
+
+
+def _check_cv(cv: Any) -> None:
+    if cv is None or hasattr(cv, "split") and not isinstance(cv, (str, bytes)):
+        return
+    is_number = isinstance(cv, Real) and not isinstance(cv, (bool, np.bool_))
+    if is_number and not isinstance(cv, Integral) and not 0 < float(cv) < 1:
+        raise ValueError(
+            f"cv={cv!r}: a float is the share of the rows that is held out, between 0 "
+            "and 1; an int is a number of folds."
+        )
+    if not is_number and (
+        isinstance(cv, (str, bytes, Mapping, bool)) or not isinstance(cv, Iterable)
+    ):
+        raise ValueError(
+            "cv must be a number of folds, a held-out share, a splitter, or an "
+            f"iterable of (train, test) row numbers; got {cv!r}."
+        )
+
+
+def _split(cv: Any, X: Any, y: Any, params: dict) -> list:
+    try:
+        return list(cv.split(X, y, **params))
+    except ValueError as error:
+        if "groups" in str(error):
+            error.add_note(
+                "Pass cv=list(splitter.split(X, y, groups)); or, where there is "
+                "metadata routing, enable it and pass groups to fit."
+            )
+        raise
+
+
+def _row_numbers(rows: Any, n_samples: int) -> np.ndarray:
+    """Return row numbers as int64, also of a mask."""
+    numbers = np.asarray(rows)
+    if numbers.dtype == bool:
+        numbers = np.flatnonzero(numbers)
+    if numbers.size and (numbers.min() < 0 or numbers.max() >= n_samples):
+        raise ValueError(
+            f"cv has row numbers from {numbers.min()} to {numbers.max()}, but X has "
+            f"{n_samples} rows."
+        )
+    return numbers.astype(np.int64)
+
+
+def _check_split(train: np.ndarray, test: np.ndarray, name: str) -> None:
+    if len(train) == 0 or len(test) == 0:
+        raise ValueError(f"{name} has no rows to train on, or none that it holds out.")
+    if np.intersect1d(train, test).size:
+        raise ValueError(
+            f"{name} trains on rows that it holds out: the scores would be worth "
+            "nothing."
+        )
 
 
 @dataclass(frozen=True)
@@ -132,7 +192,7 @@ class FoldTask:
             there are any.
         """
         params = _check_method_params(self.X, self.fit_params, indices=rows)
-        X, y = self.texts(rows), _safe_indexing(self.y, rows)
+        X, y = self.take(rows), _safe_indexing(self.y, rows)
         try:
             return clone(self.estimator).fit(X, y, **params)
         except ValueError as error:
@@ -147,7 +207,7 @@ class FoldTask:
                 "estimator that copes with them, such as BinaryRelevanceClassifier."
             ) from error
 
-    def texts(self, rows: np.ndarray) -> Any:
+    def take(self, rows: np.ndarray) -> Any:
         """Return some rows of X."""
         return _safe_indexing(self.X, rows)
 
@@ -162,7 +222,7 @@ class FoldTask:
         """
         scores = positive_scores(
             estimator,
-            self.texts(rows),
+            self.take(rows),
             method,
             self.targets.n_labels,
             is_binary=self.targets.classes is not None,
@@ -193,4 +253,7 @@ def held_out_scores(
 
 def _fit_and_score(task: FoldTask, split: Split, method: str) -> HeldOut:
     train, test = split
-    return task.score(task.fit_rows(train), test, method)
+    with warnings.catch_warnings():
+        # The fit to all rows, or the search for thresholds, will tell, and once.
+        warnings.filterwarnings("ignore", message=CONSTANT_LABELS)
+        return task.score(task.fit_rows(train), test, method)

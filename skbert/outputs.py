@@ -9,12 +9,41 @@ from numpy.typing import ArrayLike
 from sklearn.base import ClassifierMixin
 
 from skbert.metrics import nan_accuracy_score
-from skbert.targets import encode_targets
+from skbert.targets import Targets, encode_targets
 
-__all__ = ["MultiLabelOutputMixin", "check_thresholds"]
+__all__ = ["MultiLabelOutputMixin", "check_label_order", "check_thresholds"]
 
 
-def check_thresholds(value: ArrayLike, n_labels: int, name: str) -> np.ndarray:
+def check_label_order(targets: Targets, names: Any, owner: str) -> None:
+    """Check that the columns of a frame y stand in the order of other columns.
+
+    Parameters
+    ----------
+    targets : Targets
+    names : sequence of str or None
+        None, or names that are not those of y in another order, pass: people rename
+        columns.
+    owner : str
+        Whose names they are.
+
+    Raises
+    ------
+    ValueError
+        If the columns are the same in another order.
+    """
+    if names is None or targets.label_names is None:
+        return
+    theirs, ours = [str(name) for name in names], list(targets.label_names)
+    if theirs != ours and sorted(theirs) == sorted(ours):
+        raise ValueError(
+            f"The columns of y are {ours}, those of {owner} are {theirs}: the same "
+            f"labels in another order. Pass y[{theirs}]."
+        )
+
+
+def check_thresholds(
+    value: ArrayLike, n_labels: int, name: str, *, are_probabilities: bool = True
+) -> np.ndarray:
     """Return thresholds as a new array.
 
     Parameters
@@ -23,6 +52,7 @@ def check_thresholds(value: ArrayLike, n_labels: int, name: str) -> np.ndarray:
     n_labels : int
     name : str
         What to call it in messages.
+    are_probabilities : bool, default=True
 
     Returns
     -------
@@ -31,7 +61,7 @@ def check_thresholds(value: ArrayLike, n_labels: int, name: str) -> np.ndarray:
     Raises
     ------
     ValueError
-        If there are not as many as labels, or one is outside [0, 1].
+        If there are not as many as labels, or one is nan, or no probability.
     """
     try:
         thresholds = np.asarray(value, dtype=np.float64)
@@ -42,7 +72,9 @@ def check_thresholds(value: ArrayLike, n_labels: int, name: str) -> np.ndarray:
             f"{name} has shape {thresholds.shape}, but there are {n_labels} label(s): "
             f"it must be a number or have shape ({n_labels},)."
         )
-    if not np.all((thresholds >= 0) & (thresholds <= 1)):
+    if not are_probabilities and np.isnan(thresholds).any():
+        raise ValueError(f"{name} holds NaN.")
+    if are_probabilities and not np.all((thresholds >= 0) & (thresholds <= 1)):
         raise ValueError(f"{name} must hold numbers between 0 and 1.")
     return np.full(n_labels, thresholds)
 
@@ -141,8 +173,11 @@ class MultiLabelOutputMixin(ClassifierMixin):
         """
         chosen = self._chosen(X).astype(np.int64)
         classes = None if self._is_multilabel else self.classes_
-        truth = encode_targets(y, classes=classes).with_nan()
-        return nan_accuracy_score(truth, chosen, sample_weight=sample_weight)
+        targets = encode_targets(y, classes=classes)
+        check_label_order(targets, self.label_names_, type(self).__name__)
+        return nan_accuracy_score(
+            targets.with_nan(), chosen, sample_weight=sample_weight
+        )
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -78,7 +78,9 @@ def positive_scores(
         scores = np.column_stack(columns)
     else:
         scores = np.asarray(answer, dtype=np.float64)
-        if is_binary and method == "predict_proba":
+        # One label that came as a column is a binary problem to most classifiers.
+        one_label = n_labels == 1 and scores.ndim == 2 and scores.shape[1] == 2
+        if method == "predict_proba" and (is_binary or one_label):
             scores = scores[:, 1]
     if scores.ndim == 1:
         scores = scores[:, np.newaxis]

@@ -363,7 +363,9 @@ class _GivenAnswers(ClassifierMixin, BaseEstimator):
         return self.probabilities[np.ravel(X)]
 
     def decision_function(self, X):
-        return logit(self.predict_proba(X))
+        scores = self.predict_proba(X)
+        is_proba = np.all((scores >= 0) & (scores <= 1))
+        return logit(scores) if is_proba else scores  # decision values already
 
     def __sklearn_is_fitted__(self):
         return True

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 import zlib
-from collections.abc import Callable, Iterable, Mapping
-from numbers import Real
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -43,39 +42,7 @@ def make_folds(cv: Any, y: Any, seed: int, n_samples: int) -> list[Fold]:
     ValueError
         If `cv` is none of these, or a split is empty, overlaps or has strange rows.
     """
-    is_number = isinstance(cv, Real) and not isinstance(cv, bool)
-    is_other = isinstance(cv, str | bytes | Mapping) or not (
-        hasattr(cv, "split") or isinstance(cv, Iterable)
-    )
-    if not is_number and is_other:
-        raise ValueError(
-            "cv must be a number of folds, a held-out fraction, a splitter, or an "
-            f"iterable of (train, test) row numbers; got {cv!r}."
-        )
-    splits = make_splits(cv, np.arange(n_samples), y, shuffle=True, random_state=seed)
-    folds = [
-        (_row_numbers(train, n_samples), _row_numbers(test, n_samples))
-        for train, test in splits
-    ]
-    for number, (train, test) in enumerate(folds, start=1):
-        if np.intersect1d(train, test).size:
-            raise ValueError(
-                f"Split {number} of cv trains on rows that it holds out: the scores "
-                "would be worth nothing."
-            )
-    return folds
-
-
-def _row_numbers(rows: Any, n_samples: int) -> np.ndarray:
-    numbers = np.asarray(rows)
-    if numbers.dtype == bool:
-        numbers = np.flatnonzero(numbers)
-    if numbers.size and (numbers.min() < 0 or numbers.max() >= n_samples):
-        raise ValueError(
-            f"cv has row numbers from {numbers.min()} to {numbers.max()}, but X has "
-            f"{n_samples} rows."
-        )
-    return numbers.astype(np.int64)
+    return make_splits(cv, np.arange(n_samples), y, shuffle=True, random_state=seed)
 
 
 def check_folds(

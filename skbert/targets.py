@@ -11,9 +11,12 @@ from scipy import sparse
 from scipy.special import logit
 from sklearn.utils.multiclass import type_of_target
 
-__all__ = ["Targets", "encode_targets", "warn_of_constant_labels"]
+__all__ = ["CONSTANT_LABELS", "Targets", "encode_targets", "warn_of_constant_labels"]
 
 _NAMES_IN_A_WARNING = 10
+
+# What the warning of constant labels says, as a pattern.
+CONSTANT_LABELS = r"\d+ label\(s\) have no positive or no negative example"
 
 _HOW_TO_BINARIZE = (
     "y holds lists of label names. Turn them into a 0/1 matrix first:\n"

@@ -1,5 +1,7 @@
 """Estimators side by side."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,8 +10,10 @@ from sklearn.base import clone
 from sklearn.datasets import make_multilabel_classification
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import average_precision_score, make_scorer
 from sklearn.model_selection import KFold, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.svm import LinearSVC
 
 from skbert import (
     BinaryRelevanceClassifier,
@@ -183,6 +187,34 @@ def test_a_transformer_beside_tf_idf(emails, tiny_bert):
     assert clf.get_params() == clone(clf).get_params()
 
 
+def test_thresholds_are_tuned_for_what_a_name_stands_for(numbers, pair):
+    X, y = numbers
+    plain = compare(pair, X, y, cv=2, scoring="f1_micro", tune_thresholds=True)
+    named = {"micro": "f1_micro", "f1_macro": "accuracy"}
+    table = compare(pair, X, y, cv=2, scoring=named, tune_thresholds=True)
+    assert table["micro", "mean"].tolist() == plain["f1_micro", "mean"].tolist()
+
+
+def test_one_label_in_a_column_can_be_compared(numbers):
+    X, y = numbers
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # scikit-learn's own, of a column
+        table = compare({"knn": KNeighborsClassifier()}, X, y[:, :1], cv=2)
+    assert table.loc["knn", ("average_precision", "mean")] > y[:, 0].mean()
+
+
+def test_scorers_of_decision_values_get_them(numbers):
+    X, y = numbers
+    scorer = make_scorer(
+        average_precision_score, response_method=("decision_function", "predict_proba")
+    )
+    svm = BinaryRelevanceClassifier(LinearSVC())
+    folds = KFold(2)
+    table = compare({"svm": svm}, X, y, cv=folds, scoring={"ap": scorer})
+    expected = cross_val_score(svm, X, y, cv=folds, scoring=scorer).mean()
+    assert table.loc["svm", ("ap", "mean")] == pytest.approx(expected)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -192,6 +224,10 @@ def test_a_transformer_beside_tf_idf(emails, tiny_bert):
         ({"scoring": []}, "no metric"),
         ({"confidence": 95}, "between 0 and 1"),
         ({"cv": []}, "no split"),
+        ({"cv": "prefit"}, "cv must be"),
+        ({"tune_thresholds": "f1_macro"}, "tune_thresholds must be"),
+        ({"scoring": {"fit_time": "f1_micro"}}, "those are seconds"),
+        ({"estimators": {1: 0, "1": 0}}, "same name"),
         ({"X": np.zeros((3, 2))}, "inconsistent numbers of samples"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import optuna
@@ -10,6 +11,7 @@ import pytest
 import sklearn
 from sklearn.base import clone
 from sklearn.datasets import make_multilabel_classification
+from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
@@ -18,11 +20,13 @@ from sklearn.model_selection import (
     GridSearchCV,
     GroupKFold,
     KFold,
+    RepeatedKFold,
     cross_val_predict,
     cross_val_score,
 )
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.multioutput import MultiOutputClassifier
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
@@ -466,12 +470,119 @@ def test_a_label_without_positives_keeps_the_shared_threshold(numbers):
     y[:, 2] = 0
     with pytest.warns(UserWarning) as caught:
         tuned = make(cv=2).fit(X, y)
-    told = [str(w.message) for w in caught if "tuning data" in str(w.message)]
-    assert len(told) == 1
-    assert "'label_2'" in told[0]
+    told = [str(w.message) for w in caught]
+    # One of the last fit, one of the thresholds; none of the folds.
+    assert ["tuning data" in message for message in told] == [False, True]
+    assert all("'label_2'" in message for message in told)
     with pytest.warns(UserWarning):
         shared = make(cv=2, shrinkage=1e15).fit(X, y).thresholds_
     np.testing.assert_allclose(tuned.thresholds_[2], shared)
+
+
+def test_labels_in_another_order_are_refused(numbers):
+    X, y = numbers
+    frame = pd.DataFrame(y, columns=list("abcd"))
+    fitted = BinaryRelevanceClassifier().fit(X, frame)
+    with pytest.raises(ValueError, match="another order"):
+        make(fitted, cv="prefit").fit(X, frame[list("dcba")])
+    tuned = make(fitted, cv="prefit").fit(X, frame)
+    with pytest.raises(ValueError, match="another order"):
+        tuned.score(X, frame[list("dcba")])
+
+
+def test_an_estimator_of_another_kind_of_target_is_refused(numbers):
+    X, y = numbers
+    binary = LogisticRegression().fit(X, y[:, 0])
+    with pytest.raises(ValueError, match="fitted to one-dimensional y"):
+        make(binary, cv="prefit").fit(X, y[:, :2])
+    named = LogisticRegression().fit(X, np.where(y[:, 0], "yes", "no"))
+    with pytest.raises(ValueError, match="was fitted to .'no', 'yes'"):
+        make(named, cv="prefit").fit(X, np.where(y[:, 0], "z", "a"))
+
+
+def test_a_requirement_is_no_job_for_optuna(numbers):
+    params = {"recall": 0.8}
+    with pytest.raises(ValueError, match="use method='exact'"):
+        make(method="optuna", scoring="precision_at_recall", scoring_params=params).fit(
+            *numbers
+        )
+
+
+def test_without_positives_both_methods_say_so(numbers):
+    X, y = numbers
+    for method in ("exact", "optuna"):
+        with pytest.raises(ValueError, match="No label has a known positive"):
+            make(DummyClassifier(), method=method, cv=2).fit(X, np.zeros_like(y))
+
+
+def test_a_study_and_a_sampler_must_be_optunas(numbers):
+    with pytest.raises(TypeError, match="optuna.Study"):
+        make(method="optuna", study="study.db", cv=0.3).fit(*numbers)
+    with pytest.raises(TypeError, match="optuna.samplers"):
+        make(method="optuna", sampler="tpe", cv=0.3).fit(*numbers)
+
+
+def test_a_timeout_leaves_the_exact_solutions(numbers):
+    tuned = make(method="optuna", cv=0.3, timeout=1e-9, random_state=0)
+    exact = make(cv=0.3, random_state=0, shrinkage=0).fit(*numbers)
+    assert tuned.fit(*numbers).best_score_ == pytest.approx(exact.best_score_)
+
+
+def test_a_row_that_several_splits_hold_out_counts_once(numbers):
+    X, y = numbers
+    folds = RepeatedKFold(n_splits=3, n_repeats=4, random_state=0)
+    tuned = make(cv=folds).fit(X, y)
+    assert tuned.cv_results_["support"].tolist() == y.sum(axis=0).tolist()
+
+
+def test_a_split_without_weights_is_left_out(numbers):
+    X, y = numbers
+    weight = np.ones(150)
+    weight[:50] = 0
+    tuned = make(cv=KFold(3)).fit(X, y, sample_weight=weight)
+    assert tuned.cv_results_["support"].tolist() == y[50:].sum(axis=0).tolist()
+
+
+@pytest.mark.parametrize("n_neighbors", [3, 15])
+def test_one_label_in_a_column_is_tuned_for_any_classifier(numbers, n_neighbors):
+    X, y = numbers
+    estimator = KNeighborsClassifier(n_neighbors)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # scikit-learn's own, of a column
+        tuned = make(estimator, cv=3).fit(X, y[:, :1])
+    assert tuned.predict(X).shape == (150, 1)
+    assert tuned.predict_proba(X).shape == (150, 1)
+
+
+def test_the_estimator_follows_assigned_thresholds(numbers):
+    X, y = numbers
+    tuned = make(cv=3).fit(X, y)
+    tuned.thresholds_ = [0.9, 0.1, 0.2, 0.3]
+    assert tuned.estimator_.thresholds_.tolist() == [0.9, 0.1, 0.2, 0.3]
+    np.testing.assert_array_equal(tuned.estimator_.predict(X), tuned.predict(X))
+
+
+def test_thresholds_of_decision_values_stay_with_who_cuts_them(numbers):
+    X, y = numbers
+    inner = make(cv=2, response_method="decision_function", shrinkage=0)
+    outer = make(inner, cv=2).fit(X, y)
+    alone = clone(inner).fit(X, y)
+    np.testing.assert_array_equal(outer.estimator_.predict(X), alone.predict(X))
+
+
+@pytest.mark.parametrize(
+    ("cv", "message"),
+    [
+        (1.5, "cv"),
+        ("five", "cv"),
+        ([(np.arange(150), np.arange(150))], "trains on rows that it holds out"),
+        ([(np.arange(150), [150])], "X has 150 rows"),
+        (GroupKFold(3), "groups"),
+    ],
+)
+def test_a_wrong_cv_is_an_error_that_says_what_is_wrong(numbers, cv, message):
+    with pytest.raises(ValueError, match=message):
+        make(cv=cv).fit(*numbers)
 
 
 @pytest.mark.parametrize(

@@ -264,8 +264,8 @@ def test_objectives_of_labels_score_as_the_metrics_do():
         ("f1_marco", None, "Did you mean 'f1_macro'"),
         ("accuracy", None, "method='optuna'"),
         (len, None, "method='optuna'"),
-        ("fbeta_macro", {"beta": 0}, "must be positive"),
-        ("fbeta_macro", {"beta": "2"}, "must be positive"),
+        ("fbeta_macro", {"beta": 0}, "between 1e-6 and 1e6"),
+        ("fbeta_macro", {"beta": "2"}, "between 1e-6 and 1e6"),
         ("precision_at_recall", {"recall": 1.5}, "between 0 and 1"),
     ],
 )

@@ -141,13 +141,79 @@ def test_nothing_is_predicted_where_no_threshold_has_the_precision():
         ({"y_score": np.zeros((300, 5))}, r"shape \(300, 5\), y has \(300, 6\)"),
         ({"y_score": np.full((300, 6), np.nan)}, "NaN or infinity"),
         ({"y_score": np.full((300, 6), 1.5)}, "decision_function"),
-        ({"y_true": np.zeros((300, 6))}, "at least one known positive"),
+        ({"y_true": np.zeros((300, 6))}, "No label has a known positive"),
         ({"scoring": "accuracy"}, "method='optuna'"),
-        ({"response_method": "predict"}, "response_method must be"),
+        ({"response_method": "predict"}, "response_method"),
         ({"sample_weight": np.ones(3)}, "sample_weight"),
+        ({"sample_weight": np.full(300, 1e305)}, "overflow"),
+        ({"shrinkage": -1}, "shrinkage"),
+        ({"per_label": "no"}, "per_label"),
     ],
 )
 def test_wrong_input_is_an_error_that_says_what_is_wrong(scored, change, message):
     y, proba = scored
     with pytest.raises(ValueError, match=message):
         find_thresholds(**({"y_true": y, "y_score": proba} | change))
+
+
+def test_shrinkage_never_leaves_the_range_between_own_and_shared():
+    # Probabilities of voting classifiers are often exactly 0 or 1.
+    rng = np.random.default_rng(0)
+    for levels in (1, 2, 5):
+        for _ in range(50):
+            y = (rng.random((30, 3)) < 0.3).astype(int)
+            y[0] = 1
+            proba = rng.integers(0, levels + 1, size=y.shape) / levels
+            own = find_thresholds(y, proba, shrinkage=0)
+            shared = find_thresholds(y, proba, per_label=False)
+            shrunk = find_thresholds(y, proba, shrinkage=3)
+            assert (shrunk >= np.minimum(own, shared)).all()
+            assert (shrunk <= np.maximum(own, shared)).all()
+
+
+def test_an_own_threshold_of_zero_does_not_drag_to_zero():
+    got = shrink(np.array([0.4]), 0.0, np.array([10.0]), 10.0, Domain())
+    assert got[0] == pytest.approx(0.2)
+
+
+def test_tiny_probabilities_are_shrunk_like_any_others(scored):
+    y, proba = scored
+    tiny = find_thresholds(y, proba * 1e-20)
+    assert ((proba * 1e-20 >= tiny).sum(0) > 0).all()
+
+
+def test_a_requirement_is_met_with_the_default_shrinkage(scored):
+    y, proba = scored
+    thresholds = find_thresholds(
+        y, proba, scoring="precision_at_recall", scoring_params={"recall": 0.8}
+    )
+    assert (((proba >= thresholds) * y).sum(0) / y.sum(0) >= 0.8).all()
+
+
+def test_repeated_rows_are_shrunk_like_weighted_ones(scored):
+    y, proba = scored
+    weight = np.full(300, 2.0)
+    np.testing.assert_allclose(
+        find_thresholds(y, proba, sample_weight=weight),
+        find_thresholds(np.vstack([y, y]), np.vstack([proba, proba])),
+    )
+
+
+def test_columns_in_another_order_are_an_error(scored):
+    y, proba = scored
+    frame = pd.DataFrame(y, columns=list("abcdef"))
+    answers = pd.DataFrame(proba, columns=list("bacdef"))
+    with pytest.raises(ValueError, match="another order"):
+        find_thresholds(frame, answers)
+
+
+def test_sums_that_round_are_still_probabilities(scored):
+    y, proba = scored
+    proba = proba.copy()
+    proba[0, 0] = 1 + 2e-16
+    assert np.isfinite(find_thresholds(y, proba)).all()
+
+
+def test_balanced_accuracy_needs_negatives():
+    with pytest.raises(ValueError, match="a known positive and a known negative"):
+        find_thresholds([[1], [1]], [[0.1], [0.2]], scoring="balanced_accuracy")

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import sparse
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, _fit_context
 from sklearn.exceptions import NotFittedError
-from sklearn.utils import get_tags, indexable
+from sklearn.utils import _safe_indexing, get_tags, indexable
 from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt, StrOptions
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.metaestimators import available_if
@@ -22,7 +23,11 @@ from skbert.folds import (
     held_out_scores,
     make_splits,
 )
-from skbert.outputs import MultiLabelOutputMixin
+from skbert.outputs import (
+    MultiLabelOutputMixin,
+    check_label_order,
+    check_thresholds,
+)
 from skbert.responses import positive_scores, response_method_of
 from skbert.routing import route_fit_params
 from skbert.sample_weight import check_sample_weight
@@ -73,7 +78,8 @@ class TunedThresholdsClassifierCV(
         What is cut at the thresholds; "auto" takes probabilities where there are any.
     method : {"exact", "optuna"}, default="exact"
         "exact" finds the optimum over every distinct score. "optuna" tries `n_trials`
-        sets of thresholds, the exact ones for macro- and micro-F1 first.
+        sets of thresholds, at least the exact ones for macro- and micro-F1, which
+        come first. A callable gets row numbers for X.
     per_label : bool, default=True
         A threshold per label, or else one for all of them. Of "exact" only.
     shrinkage : float, default=20.0
@@ -81,7 +87,7 @@ class TunedThresholdsClassifierCV(
         of rare labels move toward it, see :func:`find_thresholds`. 0 switches it off.
         Of "exact" only.
     cv : int, float, cross-validation splitter, iterable or "prefit", default=None
-        - int, or None for 5: that many multi-label stratified folds;
+        - int, or None for 5: that many multi-label stratified folds, not shuffled;
         - float in (0, 1): one held-out part of that share of the rows, stratified;
         - a splitter, or an iterable of (train, test) row numbers;
         - "prefit": `estimator` is fitted already and stays as it is; the data given
@@ -99,7 +105,8 @@ class TunedThresholdsClassifierCV(
     timeout : float, default=None
         Seconds after which "optuna" starts no further trial.
     study : optuna.Study, default=None
-        To use instead of a new one in memory; it must maximize.
+        To use instead of a new one in memory; it must maximize. Give it to a single
+        fit: cross-validation clones the estimator, and copies the study with it.
     sampler : optuna.samplers.BaseSampler, default=None
         None is the tree-structured Parzen estimator, seeded from `random_state`.
     verbose : int, default=0
@@ -109,9 +116,9 @@ class TunedThresholdsClassifierCV(
     ----------
     estimator_ : classifier
         The fitted estimator. If it is one of this library (or a Pipeline that ends in
-        one), its own `thresholds_` are set to the tuned ones, so that
+        one) and its probabilities are cut, it has the same `thresholds_`, so that
         ``estimator_.save_pretrained(folder)`` keeps them; with ``cv="prefit"`` it is a
-        shallow copy, and the estimator that was passed stays as it was.
+        shallow copy, and the estimator that was passed keeps its own.
     thresholds_ : ndarray of shape (n_labels,), float64
         A label is predicted where its score is at least this. May be assigned.
     best_score_ : float
@@ -119,9 +126,9 @@ class TunedThresholdsClassifierCV(
     cv_results_ : dict of ndarrays of shape (n_labels,)
         For ``pd.DataFrame``: "label", "threshold", "score" (the label's own, over all
         tuning rows), "split0_score" and so on, "mean_score" and "std_score" over the
-        splits, "std_threshold" (of what each split alone would choose), "support"
-        (positives in the tuning data). A label's own score is F1 where `scoring` has
-        none per label.
+        splits, "std_threshold" (of the best threshold in each split, not shrunk),
+        "support" (positives in the tuning data, weighted). A label's own score is F1
+        where `scoring` has none per label.
     study_ : optuna.Study
         Only with ``method="optuna"``.
     classes_ : ndarray of shape (n_labels, 2) or (2,)
@@ -240,7 +247,8 @@ class TunedThresholdsClassifierCV(
             0, 1, bool, or NaN where a label is unknown.
         sample_weight : array-like of shape (n,), default=None
             Passed to the `fit` of the estimator, and counted in the score that is
-            tuned. (With metadata routing, the estimator gets it if it requests it.)
+            tuned. (With metadata routing, the estimator must request it, or say that
+            it does not want it.)
         **fit_params : dict
             Metadata for the estimator's `fit` and the splitter, such as `groups`; with
             ``enable_metadata_routing=True`` only.
@@ -263,10 +271,10 @@ class TunedThresholdsClassifierCV(
         tune = make_tuner(self)
         method = response_method_of(self.estimator, self.response_method)
         weight = check_sample_weight(sample_weight, len(targets), "sample_weight")
-        routed = route_fit_params(self, self.estimator, sample_weight, fit_params)
         if isinstance(self.cv, str):
             estimator, held_out = self._ask_fitted(X, targets, method)
         else:
+            routed = route_fit_params(self, self.estimator, sample_weight, fit_params)
             X, y = indexable(X, y)
             task = FoldTask(self.estimator, X, y, targets, routed.estimator)
             estimator, held_out = self._fit_folds(task, method, routed.splitter)
@@ -285,6 +293,7 @@ class TunedThresholdsClassifierCV(
                 f"{type(self.estimator).__name__} is not. Call its fit first, or use "
                 "cv=5 to have it fitted out of fold."
             ) from error
+        _check_same_target(self.estimator, X, targets)
         scores = positive_scores(
             self.estimator,
             X,
@@ -320,11 +329,9 @@ class TunedThresholdsClassifierCV(
         self, tuned: TunedThresholds, estimator: Any, targets: Targets, method: str
     ) -> None:
         self.response_method_ = method
+        self.estimator_ = estimator
         self._set_labels(_label_names(estimator, targets), targets.classes, 0.5)
         self.thresholds_ = tuned.thresholds
-        if method == "predict_proba":
-            estimator = with_thresholds(estimator, tuned.thresholds)
-        self.estimator_ = estimator
         self.best_score_ = tuned.score
         self.cv_results_ = {"label": self.label_names_, **tuned.label_results}
         if tuned.study is not None:
@@ -376,18 +383,27 @@ class TunedThresholdsClassifierCV(
             is_binary=not self._is_multilabel,
         )
 
+    @property
+    def thresholds_(self) -> Any:
+        """The cut of each label, shape (n_labels,), float64."""
+        return self._thresholds
+
+    @thresholds_.setter
+    def thresholds_(self, value: Any) -> None:
+        self._thresholds = value
+        # What is saved or handed on by itself shall answer the same.
+        if self.response_method_ == "predict_proba":
+            self.estimator_ = with_thresholds(self.estimator_, value)
+
     def _chosen(self, X: Any) -> np.ndarray:
         check_is_fitted(self)
         scores = self._scores(X, self.response_method_)
         if self.response_method_ == "predict_proba":
             return self._reaches_threshold(scores)
-        thresholds = np.asarray(self.thresholds_, dtype=np.float64)
-        if thresholds.shape != (scores.shape[1],):
-            raise ValueError(
-                f"thresholds_ has shape {thresholds.shape}; it must have shape "
-                f"({scores.shape[1]},), a decision value per label."
-            )
-        return scores >= thresholds
+        n_labels = scores.shape[1]
+        return scores >= check_thresholds(
+            self.thresholds_, n_labels, "thresholds_", are_probabilities=False
+        )
 
     # --- what scikit-learn asks -------------------------------------------------------
 
@@ -432,6 +448,25 @@ class TunedThresholdsClassifierCV(
         tags = super().__sklearn_tags__()
         tags.input_tags = get_tags(self.estimator).input_tags
         return tags
+
+
+def _check_same_target(estimator: Any, X: Any, targets: Targets) -> None:
+    """Check that a fitted estimator knows the labels or classes of y."""
+    names = getattr(estimator, "label_names_", None)
+    check_label_order(targets, names, type(estimator).__name__)
+    classes = np.asarray(getattr(estimator, "classes_", targets.classes), dtype=object)
+    if targets.classes is not None and list(classes) != list(targets.classes):
+        raise ValueError(
+            f"y holds the classes {targets.classes.tolist()}, but "
+            f"{type(estimator).__name__} was fitted to {classes.tolist()}."
+        )
+    answer = estimator.predict(_safe_indexing(X, [0]))
+    is_flat = not sparse.issparse(answer) and np.ndim(answer) == 1
+    if targets.classes is None and targets.n_labels > 1 and is_flat:
+        raise ValueError(
+            f"y has {targets.n_labels} labels, but {type(estimator).__name__} was "
+            "fitted to one-dimensional y. Fit it to a label matrix."
+        )
 
 
 def _label_names(estimator: Any, targets: Targets) -> np.ndarray:

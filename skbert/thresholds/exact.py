@@ -45,6 +45,13 @@ class TuningData:
             weight=None if self.weight is None else self.weight[rows],
         )
 
+    @property
+    def positives(self) -> np.ndarray:
+        """Positives of each label, weighted, shape (n_labels,)."""
+        if self.weight is None:
+            return self.targets.positives
+        return self.weight @ self.targets.values
+
     @cached_property
     def curves(self) -> list[Curve]:
         """The curve of each label."""
@@ -147,7 +154,7 @@ def _best_micro(cuts: list[_Cuts], objective: Objective) -> list[int]:
         tp = sum(of_label.counts.tp[cut] for of_label, cut in pairs)
         predicted = sum(of_label.counts.predicted[cut] for of_label, cut in pairs)
         reached = (1 + square) * tp / (predicted + square * positives)
-        if reached <= best:
+        if not reached > best:  # nan, too, ends it
             break
         best, chosen = reached, proposed
     return chosen

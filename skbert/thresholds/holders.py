@@ -6,6 +6,7 @@ from copy import copy
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
@@ -14,14 +15,14 @@ from skbert.outputs import MultiLabelOutputMixin
 __all__ = ["with_thresholds"]
 
 
-def with_thresholds(estimator: Any, thresholds: np.ndarray) -> Any:
+def with_thresholds(estimator: Any, thresholds: ArrayLike) -> Any:
     """Return the estimator with its own thresholds set, if it has such.
 
     Parameters
     ----------
     estimator : estimator
         Fitted; left as it is.
-    thresholds : ndarray of shape (n_labels,), float64
+    thresholds : array-like of shape (n_labels,)
         For probabilities.
 
     Returns
@@ -30,9 +31,11 @@ def with_thresholds(estimator: Any, thresholds: np.ndarray) -> Any:
         A shallow copy, where the estimator is one of this library, or a Pipeline that
         ends in one, or one that is frozen. Otherwise the estimator itself.
     """
+    if getattr(estimator, "response_method_", "predict_proba") != "predict_proba":
+        return estimator  # it cuts decision values
     if isinstance(estimator, MultiLabelOutputMixin):
         holder = copy(estimator)
-        holder.thresholds_ = thresholds.copy()
+        holder.thresholds_ = np.array(thresholds)
         return holder
     if isinstance(estimator, Pipeline):
         holder = copy(estimator)

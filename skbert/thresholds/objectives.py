@@ -258,8 +258,10 @@ def _check_params(scoring: str, make: Callable, params: dict) -> None:
 
 
 def _positive(name: str, value: Any) -> float:
-    if not isinstance(value, Real) or not 0 < float(value) < np.inf:
-        raise ValueError(f"scoring_params[{name!r}] must be positive; got {value!r}.")
+    if not isinstance(value, Real) or not 1e-6 <= float(value) <= 1e6:
+        raise ValueError(
+            f"scoring_params[{name!r}] must be between 1e-6 and 1e6; got {value!r}."
+        )
     return float(value)
 
 

@@ -95,12 +95,14 @@ def search_thresholds(
         values = np.clip(start[labels], low, high).tolist()
         study.enqueue_trial(dict(zip(names, values, strict=True)))
     with _quiet(search):
-        study.optimize(
-            objective,
-            n_trials=max(search.n_trials, len(starts)),
-            timeout=search.timeout,
-            show_progress_bar=search.progress,
-        )
+        study.optimize(objective, n_trials=len(starts))
+        if search.n_trials > len(starts):
+            study.optimize(
+                objective,
+                n_trials=search.n_trials - len(starts),
+                timeout=search.timeout,
+                show_progress_bar=search.progress,
+            )
     if not best:
         raise ValueError(
             "The score was nan for all thresholds that were tried. Is it defined on "
@@ -111,12 +113,12 @@ def search_thresholds(
 
 @contextmanager
 def _quiet(search: SampledSearch) -> Iterator[None]:
-    """Silence Optuna's line per trial, unless progress is to be seen."""
+    """Silence Optuna's messages, unless progress is to be seen: errors are raised."""
     import optuna
 
     before = optuna.logging.get_verbosity()
     if not search.progress:
-        optuna.logging.set_verbosity(max(before, optuna.logging.WARNING))
+        optuna.logging.set_verbosity(max(before, optuna.logging.ERROR))
     try:
         yield
     finally:
@@ -127,9 +129,20 @@ def _open(search: SampledSearch) -> optuna.Study:
     """Return the user's study, or a new one."""
     import optuna
 
+    base = optuna.samplers.BaseSampler
+    if search.sampler is not None and not isinstance(search.sampler, base):
+        raise TypeError(
+            "sampler must be a sampler of optuna.samplers, such as TPESampler(seed=0); "
+            f"got {search.sampler!r}."
+        )
     if search.study is None:
         sampler = search.sampler or optuna.samplers.TPESampler(seed=search.seed)
         return optuna.create_study(direction="maximize", sampler=sampler)
+    if not isinstance(search.study, optuna.Study):
+        raise TypeError(
+            f"study must be an optuna.Study; got {search.study!r}. "
+            "skbert.open_study('study.db', 'thresholds') opens one on disk."
+        )
     directions = search.study.directions
     if list(directions) != [optuna.study.StudyDirection.MAXIMIZE]:
         raise ValueError(

@@ -25,7 +25,12 @@ from skbert.thresholds.objectives import (
     resolve_objective,
 )
 from skbert.thresholds.sampled import SampledSearch, search_thresholds
-from skbert.thresholds.tuning import tune_exactly, tuning_data, warn_of_missing
+from skbert.thresholds.tuning import (
+    check_tunable,
+    tune_exactly,
+    tuning_data,
+    warn_of_missing,
+)
 
 if TYPE_CHECKING:
     import optuna
@@ -59,16 +64,24 @@ def tuning_parts(
     method: str,
     weight: np.ndarray | None,
 ) -> list[TuningData]:
-    """Return what each split has to tune on."""
-    return [
-        tuning_data(
-            targets.take(part.rows),
-            part.scores,
-            method,
-            None if weight is None else weight[part.rows],
-        )
-        for part in held_out
-    ]
+    """Return what each split has to tune on.
+
+    A row that several splits hold out counts once in all. Splits in which no row has
+    a weight are left out.
+    """
+    times = np.bincount(np.concatenate([part.rows for part in held_out]))
+    if weight is None and times.max() > 1:
+        weight = np.ones(len(targets))
+    parts = []
+    for part in held_out:
+        weight_of_part = None
+        if weight is not None:
+            weight_of_part = weight[part.rows] / times[part.rows]
+            if not weight_of_part.any():
+                continue
+        truth = targets.take(part.rows)
+        parts.append(tuning_data(truth, part.scores, method, weight_of_part))
+    return parts
 
 
 def make_tuner(estimator: Any) -> Callable[[list[TuningData]], TunedThresholds]:
@@ -101,6 +114,11 @@ def make_tuner(estimator: Any) -> Callable[[list[TuningData]], TunedThresholds]:
     )
     if isinstance(estimator.scoring, str) and estimator.scoring in objective_names():
         objective = resolve_objective(estimator.scoring, estimator.scoring_params)
+        if objective.allows is not None:
+            raise ValueError(
+                f"scoring={estimator.scoring!r} has a requirement, which "
+                "method='optuna' does not know; use method='exact'."
+            )
         return _SamplingTuner(search, objective=objective)
     if estimator.scoring_params:
         raise TypeError(
@@ -141,11 +159,12 @@ class _SamplingTuner:
     def __call__(self, parts: list[TuningData]) -> TunedThresholds:
         data = pool(parts)
         objective = self.objective or _F1
+        check_tunable(data, objective)
         starts = self._starts(data)
         thresholds, study = search_thresholds(
             data,
             lambda thresholds: self._score(data, thresholds),
-            tunable_labels(data, _F1),
+            tunable_labels(data, objective),
             starts,
             self.search,
         )
@@ -160,10 +179,11 @@ class _SamplingTuner:
             if self.objective is None
             else [self.objective]
         )
-        warn_of_missing(data, data.targets.positives == 0)
         starts = []
-        for objective in objectives:
+        for number, objective in enumerate(objectives):
             own = best_per_label(data, objective)
+            if number == 0:
+                warn_of_missing(data, np.isnan(own))
             shared = best_shared(data, objective)
             starts.append(np.where(np.isnan(own), shared, own))
             starts.append(np.full(len(own), shared))
@@ -218,7 +238,7 @@ def _label_results(
         "mean_score": _over_splits(np.mean, scores),
         "std_score": _over_splits(np.std, scores),
         "std_threshold": _over_splits(np.std, own),
-        "support": data.targets.positives.astype(np.int64),
+        "support": np.rint(data.positives).astype(np.int64),
     }
 
 

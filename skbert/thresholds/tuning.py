@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit, logit
+from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
 from skbert.metrics import Matrix
+from skbert.outputs import check_label_order
 from skbert.sample_weight import check_sample_weight
 from skbert.targets import Targets, encode_targets
 from skbert.thresholds.curves import Domain
@@ -24,10 +27,12 @@ from skbert.thresholds.objectives import Objective, resolve_objective
 
 __all__ = [
     "DEFAULT_SHRINKAGE",
+    "check_tunable",
     "find_thresholds",
     "shrink",
     "tune_exactly",
     "tuning_data",
+    "warn_of_missing",
 ]
 
 # Chosen on development data alone: see "Rare labels" in docs/thresholds.rst.
@@ -38,8 +43,23 @@ _DOMAINS = {
     "decision_function": Domain(-np.inf, np.inf),
 }
 _NAMES_IN_A_WARNING = 10
+_ROUNDING = 1e-9
+_LARGEST_WEIGHT = 1e100
 
 
+@validate_params(
+    {
+        "y_true": "no_validation",
+        "y_score": "no_validation",
+        "scoring": "no_validation",
+        "scoring_params": [dict, None],
+        "per_label": ["boolean"],
+        "shrinkage": [Interval(Real, 0, None, closed="left")],
+        "response_method": [StrOptions({"predict_proba", "decision_function"})],
+        "sample_weight": "no_validation",
+    },
+    prefer_skip_nested_validation=True,
+)
 def find_thresholds(
     y_true: Matrix,
     y_score: Matrix,
@@ -75,7 +95,8 @@ def find_thresholds(
     shrinkage : float, default=20.0
         How many positives the best shared threshold is worth. A label with n
         positives gets ``w * own + (1 - w) * shared`` with
-        ``w = n / (n + shrinkage)``, in log-odds for probabilities. 0 switches it off.
+        ``w = n / (n + shrinkage)``, in log-odds for probabilities. 0 switches it off,
+        and so does a `scoring` with a requirement, which a moved threshold would miss.
     response_method : {"predict_proba", "decision_function"}, default="predict_proba"
         What `y_score` holds. Thresholds of probabilities lie between 0 and 1.
     sample_weight : array-like of shape (n_samples,), default=None
@@ -109,9 +130,11 @@ def find_thresholds(
     Every distinct score is a candidate, not a grid of numbers, and the result is the
     optimum on the data (before shrinkage): for "micro" scores the thresholds are best
     together, by Dinkelbach's iteration [1]_; for the others each label is on its own.
-    A threshold lies in the middle between the last score that is predicted and the
-    next one. Of cuts that are equally good, the strictest is taken. Where no threshold
-    meets the required precision, nothing is predicted.
+    (Labels without a positive take no part in that; and since thresholds of
+    probabilities end at 1, a probability of exactly 1 is always predicted.) A threshold
+    lies in the middle between the last score that is predicted and the next one. Of
+    cuts that are equally good, the strictest is taken. Where no threshold meets the
+    required precision, nothing is predicted.
 
     The optimum of few positives is mostly chance. The weight w is the credibility
     factor of Bühlmann [2]_: the best linear estimate of a label's own value from n
@@ -137,6 +160,7 @@ def find_thresholds(
     """
     objective = resolve_objective(scoring, scoring_params)
     targets = encode_targets(y_true)
+    check_label_order(targets, getattr(y_score, "columns", None), "y_score")
     data = tuning_data(targets, y_score, response_method, sample_weight)
     return tune_exactly(data, objective, per_label=per_label, shrinkage=shrinkage)
 
@@ -163,11 +187,6 @@ def tuning_data(
     ------
     ValueError
     """
-    if response_method not in _DOMAINS:
-        raise ValueError(
-            "response_method must be 'predict_proba' or 'decision_function'; got "
-            f"{response_method!r}."
-        )
     scores = np.asarray(y_score, dtype=np.float64)
     if scores.ndim == 1 and targets.n_labels == 1:
         scores = scores[:, np.newaxis]
@@ -177,10 +196,17 @@ def tuning_data(
             "must be the same."
         )
     _check_scores(scores[targets.known], response_method)
+    if response_method == "predict_proba":
+        scores = np.clip(scores, 0.0, 1.0)
     data = TuningData(targets, scores, domain=_DOMAINS[response_method])
     weight = check_sample_weight(sample_weight, len(targets), "sample_weight")
     if weight is None:
         return data
+    if weight.max() > _LARGEST_WEIGHT:
+        raise ValueError(
+            f"sample_weight goes up to {weight.max():g}; sums of such weights "
+            "overflow. Divide them by their mean."
+        )
     data = replace(data, weight=weight)
     return data if weight.all() else data.take(np.flatnonzero(weight))
 
@@ -188,7 +214,9 @@ def tuning_data(
 def _check_scores(scores: np.ndarray, response_method: str) -> None:
     if not np.isfinite(scores).all():
         raise ValueError("The scores contain NaN or infinity where y is known.")
-    if response_method == "predict_proba" and np.any((scores < 0) | (scores > 1)):
+    # Sums of probabilities, as voting classifiers make them, round.
+    outside = (scores < -_ROUNDING) | (scores > 1 + _ROUNDING)
+    if response_method == "predict_proba" and outside.any():
         raise ValueError(
             "The scores are not all between 0 and 1. If they are decision values and "
             "no probabilities, pass response_method='decision_function'."
@@ -221,23 +249,39 @@ def tune_exactly(
     UserWarning
         Of the labels that get the shared threshold for want of positives.
     """
-    if len(tunable_labels(data, objective)) == 0:
-        raise ValueError(
-            f"No label has what {objective.name!r} needs, at least one known positive, "
-            "so no threshold can be chosen. Pass more rows."
-        )
+    check_tunable(data, objective)
     if per_label:
+        # A requirement that a label's own threshold meets would be missed again.
+        strength = shrinkage if objective.allows is None else 0.0
         own = best_per_label(data, objective)
         warn_of_missing(data, np.isnan(own))
         thresholds = own
-        if shrinkage > 0 or np.isnan(own).any():
+        if strength > 0 or np.isnan(own).any():
             shared = best_shared(data, objective)
-            thresholds = shrink(
-                own, shared, data.targets.positives, shrinkage, data.domain
-            )
+            thresholds = shrink(own, shared, data.positives, strength, data.domain)
     else:
         thresholds = np.full(data.targets.n_labels, best_shared(data, objective))
     return thresholds
+
+
+def check_tunable(data: TuningData, objective: Objective) -> None:
+    """Check that there is something to tune.
+
+    Raises
+    ------
+    ValueError
+        If no label has what the score needs.
+    """
+    if len(tunable_labels(data, objective)) == 0:
+        needs = (
+            "a known positive and a known negative"
+            if objective.name == "balanced_accuracy"
+            else "a known positive"
+        )
+        raise ValueError(
+            f"No label has {needs}, which {objective.name!r} needs, so no threshold "
+            "can be chosen. Pass more rows."
+        )
 
 
 def warn_of_missing(data: TuningData, missing: np.ndarray) -> None:
@@ -271,6 +315,7 @@ def shrink(
         nan for a label that gets the shared one.
     shared : float
     positives : ndarray of shape (n_labels,)
+        Weighted, if rows are.
     shrinkage : float
         How many positives the shared threshold is worth.
     domain : Domain
@@ -284,13 +329,14 @@ def shrink(
         missing, 0.0, positives / np.maximum(positives + shrinkage, 1e-300)
     )
     own = np.where(missing, shared, own)
-    if np.isinf(domain.high):
-        return weight * own + (1 - weight) * shared
-    moved = expit(weight * _log_odds(own) + (1 - weight) * _log_odds(shared))
-    # Log-odds round; what is not shrunk stays exactly as it was.
+    moved = weight * own + (1 - weight) * shared
+    if not np.isinf(domain.high):
+        ends = np.array([own, np.full_like(own, shared)])
+        # The edges have infinite log-odds, from which no weight would ever lead away.
+        inside = np.all((ends > 0) & (ends < 1), axis=0)
+        log_odds = logit(np.where(inside, ends, 0.5))
+        mean = expit(weight * log_odds[0] + (1 - weight) * log_odds[1])
+        moved = np.where(inside, mean, moved)
+    # Log-odds round: nothing is led outside, and what is not moved stays as it was.
+    moved = np.clip(moved, np.minimum(own, shared), np.maximum(own, shared))
     return np.where(weight == 1, own, np.where(weight == 0, shared, moved))
-
-
-def _log_odds(threshold):
-    edge = np.finfo(np.float64).eps
-    return logit(np.clip(threshold, edge, 1 - edge))

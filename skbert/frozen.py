@@ -122,10 +122,7 @@ def _fill(
     precision: str,
     progress: bool,
 ) -> bool:
-    """Compute all states; say whether they are usable.
-
-    They are not where one is beyond the range of the type in which it is kept.
-    """
+    """Compute all states; say whether they can be kept."""
     states.part.module.eval()
     batches = tqdm(
         list(prediction_rows(tokens)),
@@ -175,11 +172,16 @@ class FrozenStates:
     # --- filling ------------------------------------------------------------------
 
     def append(self, rows: np.ndarray, states: Tensor, mask: Tensor) -> bool:
-        """Keep the states of a batch; say whether all of them are finite.
+        """Keep the states of a batch; say whether they can be kept.
+
+        Not where one is beyond the range of the type, or where the model, with other
+        batches than were tried, has no state per token.
 
         Shape: (batch_size,), (batch_size, seq_len, width), (batch_size, seq_len)
         """
         if self.part.keeps_tokens:
+            if states.shape[:2] != mask.shape:
+                return False
             states = states[mask.bool().to(states.device)]
         else:
             states = states.squeeze(1)

@@ -51,24 +51,41 @@ def frozen_part(
     # Who has put a forward of his own into a layer relies on its being called.
     if not part.below or any("forward" in vars(layer) for layer in part.layers):
         return None
-    rows = np.argsort(tokens.lengths, kind="stable")[[0, len(tokens) // 2, -1]]
-    device = next(module.parameters()).device
-    ids, mask = (tensor.to(device) for tensor in pad(tokens, rows, padding))
-    try:
-        with isolated_random_state(0, device), autocast(device, "fp32"):
-            return part if _is_exact(part, ids, mask, always_eval) else None
-    except Exception:
-        # Whatever an architecture that nobody thought of makes of this: it is not cut.
-        return None
+    return part if _is_exact(part, tokens, always_eval, padding) else None
 
 
 def _is_exact(
-    part: FrozenLayers, ids: Tensor, mask: Tensor, always_eval: list[nn.Module]
+    part: FrozenLayers,
+    tokens: RaggedTokens,
+    always_eval: list[nn.Module],
+    padding: Padding,
 ) -> bool:
     """Try whether a model gives the same when it is cut.
 
-    Layers may need more than the states of the layer below, nothing is known of the
-    architecture. So the shortest text, the longest and one in between tell.
+    Nothing is known of the architecture: layers may need more than the states of the
+    layer below. The shortest text, the longest and one in between tell.
+    """
+    device = next(part.module.parameters()).device
+    rows = np.argsort(tokens.lengths, kind="stable")[[0, len(tokens) // 2, -1]]
+    try:
+        with isolated_random_state(0, device), autocast(device, "fp32"):
+            return all(
+                _agrees(
+                    part,
+                    always_eval,
+                    *(t.to(device) for t in pad(tokens, some, padding)),
+                )
+                for some in (rows, rows[:2])
+            )
+    except Exception:
+        # Whatever an architecture that nobody thought of makes of this: it is not cut.
+        return False
+
+
+def _agrees(
+    part: FrozenLayers, always_eval: list[nn.Module], ids: Tensor, mask: Tensor
+) -> bool:
+    """Say whether a batch's states and logits are those of the model in one piece.
 
     Shape: (batch_size, seq_len) twice
     """
@@ -112,7 +129,7 @@ class FrozenLayers:
         cut = len(self.layers) - trainable_layers
         self.below, self.above = self.layers[:cut], self.layers[cut:]
         self._dtype = torch.float32
-        # Of a layer's answer beside its states: empty, and None if it is no tuple.
+        # What a layer's answer holds beside its states; None if it is no tuple.
         self._others: tuple[None, ...] | None = None
 
     def states(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
@@ -136,11 +153,11 @@ class FrozenLayers:
         return self._unpacked(answer)
 
     def _unpacked(self, answer) -> Tensor:
-        # Some layers return a tuple, with room for attention weights that nobody wants.
-        self._others = answer[1:] if isinstance(answer, tuple) else None
-        states = answer if self._others is None else answer[0]
-        if not isinstance(states, Tensor) or set(self._others or ()) - {None}:
-            raise TypeError("the layers return more than their states")
+        # Some layers return a tuple, with room for attention weights. Whether anybody
+        # wants these shows when the cut is tried.
+        if isinstance(answer, tuple):
+            self._others = (None,) * (len(answer) - 1)
+        states = answer[0] if isinstance(answer, tuple) else answer
         self._dtype = states.dtype
         return states
 

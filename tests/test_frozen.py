@@ -1,11 +1,15 @@
 """Frozen layers once: the same fit as when they are computed in every epoch."""
 
+import importlib
 import os
 import pickle
+import sys
 import tempfile
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from skorch.callbacks import Callback
@@ -37,26 +41,16 @@ def make(tiny_bert):
 
 
 @pytest.fixture
-def anew(monkeypatch):
-    """Give a context in which nothing is kept: the reference."""
+def anew():
+    """Give a function whose context keeps nothing: the reference."""
 
+    @contextmanager
     def anew():
-        patch = pytest.MonkeyPatch()
-        patch.setattr(skbert.frozen, "_pays", lambda *args: False)
-        return _Undone(patch)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(skbert.frozen, "_pays", lambda *args: False)
+            yield
 
     return anew
-
-
-class _Undone:
-    def __init__(self, patch):
-        self.patch = patch
-
-    def __enter__(self):
-        return self.patch
-
-    def __exit__(self, *error):
-        self.patch.undo()
 
 
 @pytest.fixture
@@ -148,7 +142,7 @@ def test_bf16_changes_no_more_than_bf16_does(make, emails, anew, k):
 
 def test_a_canine_is_computed_anew(make, checkpoint, emails, kept):
     X, y = emails
-    clf = make(model=checkpoint("canine"), max_length=96, max_epochs=2)
+    clf = make(model=checkpoint("canine"), max_length=256, max_epochs=2)
     assert np.isfinite(losses(clf.fit(X[:16], y[:16]))).all()
     assert kept == [None]
 
@@ -225,7 +219,7 @@ def test_callbacks_see_gradients_batches_and_the_whole_model(make, emails, anew)
             with torch.no_grad():
                 seen[-1].append(float(net.infer(batch).sum()))
 
-    for context in (open(os.devnull), anew()):
+    for context in (nullcontext(), anew()):
         seen.append([])
         with context:
             make(net_callbacks=[Look()], dropout=0.0).fit(*emails)
@@ -404,3 +398,28 @@ def test_a_model_whose_states_cannot_be_kept_is_computed_anew(
     clf = make().fit(X, y)
     assert kept == [None, None]
     assert losses(clf) == losses(expected)
+
+
+# --- the benchmark --------------------------------------------------------------------
+
+
+def test_the_benchmark_times_each_way(tiny_bert, emails, tmp_path, monkeypatch, capsys):
+    frame = pd.DataFrame(emails[1], columns=["billing", "bug", "meeting"])
+    frame.insert(0, "text", emails[0])
+    for split in ("train", "dev", "test"):
+        frame.to_csv(tmp_path / f"{split}.csv", index=False)
+    benchmarks = Path(__file__).resolve().parents[1] / "benchmarks"
+    monkeypatch.syspath_prepend(benchmarks)
+    monkeypatch.delitem(sys.modules, "frozen", raising=False)
+    options = (
+        f"{tmp_path} --rows 40 --layers 1 0 --epochs 2 --repeats 2 --max-length 64"
+    )
+    model = ["--model", str(tiny_bert), "--learning-rate", "1e-3", "--score"]
+    importlib.import_module("frozen").main([*options.split(), *model])
+    header, *rows = capsys.readouterr().out.splitlines()
+    assert header.endswith("40 texts, 2 epochs")
+    names = [row[:14].strip() for row in rows]
+    ways = ["top 1, kept", "top 1, anew", "top 0, kept", "top 0, anew", "all"]
+    assert names == ways
+    assert all("macro 0." in row for row in rows)
+    assert " 1.00 x" in rows[-1]

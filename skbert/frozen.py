@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import IO
 
 import numpy as np
@@ -202,9 +203,14 @@ class FrozenStates:
         # Where the system knows files without a name, nothing can be left behind, not
         # even by a process that is killed.
         self._file = tempfile.TemporaryFile(prefix="skbert-")
+        # A full disk shows now, not after minutes; where room cannot be reserved, it
+        # shows while writing.
         if hasattr(os, "posix_fallocate"):
-            # A full disk shows now, not after minutes.
-            os.posix_fallocate(self._file.fileno(), 0, n_bytes)
+            try:
+                os.posix_fallocate(self._file.fileno(), 0, n_bytes)
+            except OSError as error:
+                if error.errno != errno.EOPNOTSUPP:
+                    raise
 
     def _write(self, states: Tensor) -> None:
         end = self._n_filled + len(states)
@@ -267,5 +273,7 @@ class FrozenStates:
         """Free the memory, or the file and its room on the disk."""
         self._states = None
         if self._file is not None:
-            self._file.close()
+            # On a full disk there is no room for what its buffer still holds, either.
+            with suppress(OSError):
+                self._file.close()
             self._file = None

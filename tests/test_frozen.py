@@ -1,5 +1,6 @@
 """Frozen layers once: the same fit as when they are computed in every epoch."""
 
+import errno
 import importlib
 import os
 import pickle
@@ -285,6 +286,18 @@ def test_a_file_holds_what_memory_does(
     assert not list(tmp_path.iterdir())
     assert losses(clf) == losses(expected)
     np.testing.assert_array_equal(clf.predict_proba(X), expected.predict_proba(X))
+
+
+def test_a_file_system_that_cannot_reserve_room_will_do(
+    make, emails, folder, monkeypatch, kept
+):
+    def refuse(*args):
+        raise OSError(errno.EOPNOTSUPP, "not supported")
+
+    monkeypatch.setattr(os, "posix_fallocate", refuse, raising=False)
+    make().fit(*emails)
+    assert kept != [None]
+    assert not open_files(folder)
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, OSError])

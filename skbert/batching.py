@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -84,6 +84,9 @@ class Batch:
         is the weighted *sum* and accumulated batches add up.
     ends_step : bool
         Whether the optimizer moves after this batch.
+    states : Tensor of shape (batch_size, seq_len, width), or None
+        Of the frozen part of the model, where they are not to be computed anew;
+        (batch_size, 1, width) where the head alone is trained.
     """
 
     input_ids: torch.Tensor
@@ -91,18 +94,21 @@ class Batch:
     targets: torch.Tensor
     weights: torch.Tensor
     ends_step: bool = True
+    states: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.input_ids)
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on ``device``."""
+        states = self.states
         return replace(
             self,
             input_ids=self.input_ids.to(device, non_blocking=True),
             attention_mask=self.attention_mask.to(device, non_blocking=True),
             targets=self.targets.to(device, non_blocking=True),
             weights=self.weights.to(device, non_blocking=True),
+            states=None if states is None else states.to(device, non_blocking=True),
         )
 
 
@@ -198,6 +204,8 @@ class TrainingBatches:
     seed : int
     accumulation : int, default=1
         Batches that make one optimizer step together.
+    states : callable, optional
+        Called with the rows of a batch and its padded length; returns `Batch.states`.
     """
 
     def __init__(
@@ -208,12 +216,14 @@ class TrainingBatches:
         padding: Padding,
         seed: int,
         accumulation: int = 1,
+        states: Callable[[np.ndarray, int], torch.Tensor] | None = None,
     ) -> None:
         self.dataset = dataset
         self.batch_size = batch_size
         self.padding = padding
         self.seed = seed
         self.accumulation = accumulation
+        self.states = states
         self.epoch = 0
 
     def __len__(self) -> int:
@@ -255,4 +265,5 @@ class TrainingBatches:
                 targets=torch.from_numpy(self.dataset.targets.values[rows]),
                 weights=torch.from_numpy(weights),
                 ends_step=number == len(batches),
+                states=self.states and self.states(rows, ids.shape[1]),
             )

@@ -74,7 +74,11 @@ class TransformerMultiLabelClassifier(MultiLabelOutputMixin, BaseEstimator):
         that declare it, as those of sentence-transformers do, and "native" otherwise.
     trainable_layers : int, default=None
         Fine-tune the top so many layers and the head only; 0 is the head alone, None
-        everything.
+        everything. What the layers below make of the training texts is computed once
+        and kept for all epochs, in memory up to 2 GiB and beyond in a temporary file
+        (``TMPDIR`` names its folder) that is gone after `fit`; with "bf16" or "fp16"
+        it is kept in that type. A few architectures (CANINE, DeBERTa v2 and v3)
+        compute it anew in every epoch.
     freeze_embeddings : bool, default=True
         Leave the embeddings as they are: faster.
     loss : {"bce", "focal", "asymmetric"}, default="bce"

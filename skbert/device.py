@@ -9,7 +9,13 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from skbert.shared_context import SharedContext
 
-__all__ = ["attention_kernel", "autocast", "resolve_device", "resolve_precision"]
+__all__ = [
+    "attention_kernel",
+    "autocast",
+    "resolve_device",
+    "resolve_precision",
+    "storage_dtype",
+]
 
 # Flags of processors that multiply bf16 natively, by torch's names: x86, x86, ARM.
 _CPU_BF16 = ("avx512_bf16", "amx_bf16", "bf16")
@@ -134,3 +140,8 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager:
     if precision == "fp32":  # also inside of an autocast of the caller's
         return torch.autocast(device.type, enabled=False)
     return torch.autocast(device.type, dtype=_DTYPES[precision])
+
+
+def storage_dtype(precision: str) -> torch.dtype:
+    """Return the type in which states of a forward pass at ``precision`` are kept."""
+    return _DTYPES.get(precision, torch.float32)

@@ -152,17 +152,24 @@ class MeanPoolingClassifier(MultiLabelModule):
 
         Shape: (batch_size, seq_len) twice -> (batch_size, n_labels)
         """
+        pooled = self.pool(input_ids, attention_mask)
+        # The head costs nothing, and bf16 would leave 8 bits of a logit: probabilities
+        # in steps of a percent, where thresholds are to be tuned.
+        with torch.autocast(pooled.device.type, enabled=False):
+            return self.head(self.dropout(pooled.float()))
+
+    def pool(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return the mean of the last states over the tokens.
+
+        Shape: (batch_size, seq_len) twice -> (batch_size, width)
+        """
         states = self.encoder(
             input_ids=input_ids, attention_mask=attention_mask
         ).last_hidden_state
         # Shape: (batch_size, seq_len, 1)
         mask = attention_mask.unsqueeze(-1).float()
         # A text without any token (no special ones, empty) must not divide by zero.
-        pooled = (states * mask).sum(1) / mask.sum(1).clamp(min=1)
-        # The head costs nothing, and bf16 would leave 8 bits of a logit: probabilities
-        # in steps of a percent, where thresholds are to be tuned.
-        with torch.autocast(pooled.device.type, enabled=False):
-            return self.head(self.dropout(pooled.float()))
+        return (states * mask).sum(1) / mask.sum(1).clamp(min=1)
 
 
 def set_dropout(config: PreTrainedConfig, dropout: float | None) -> None:

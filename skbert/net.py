@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import sys
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from tqdm import tqdm
 
 from skbert.batching import Batch, LabelledTokens, Padding, TrainingBatches
 from skbert.best_weights import BestWeights
+from skbert.frozen import frozen_states
 from skbert.inference import predict_logits, working_precision
 from skbert.module import MultiLabelModule
 from skbert.scoring import resolve_scoring
@@ -200,12 +202,46 @@ class MultiLabelNet(NeuralNet):
         self.initialize()
         if optimizer_state is not None:
             _continue_optimizer(self.optimizer_, optimizer_state)
+        with self._frozen_states(sets) as self.frozen_:
+            self._train(sets)
+        self.best_.restore(self.module_)
+        # They hold the data, the gradients and the optimizer's moments: gigabytes
+        # that prediction never needs.
+        del self.batches_, self.step_, self.best_, self.always_eval_, self.frozen_
+        if not keep_optimizer:
+            del self.optimizer_
+        self.module_.zero_grad(set_to_none=True)
+        self.module_.eval()
+        return self
+
+    def initialize_for_prediction(self) -> MultiLabelNet:
+        """Make the net ready to predict with the weights that it was given."""
+        self.initialize()
+        del self.optimizer_, self.always_eval_
+        self.module_.eval()
+        return self
+
+    def _frozen_states(self, sets: TrainingSets):
+        return frozen_states(
+            self.module_,
+            sets.train.tokens,
+            trainable_layers=self.trainable_layers,
+            always_eval=self.always_eval_,
+            max_epochs=self.max_epochs,
+            padding=self.padding,
+            device=torch.device(self.device),
+            precision=self.precision_,
+            progress=bool(self.verbose),
+        )
+
+    def _train(self, sets: TrainingSets) -> None:
         self.batches_ = TrainingBatches(
             sets.train,
             batch_size=self.batch_size,
             padding=self.padding,
             seed=self.seed,
             accumulation=self.accumulation,
+            states=self.frozen_ and self.frozen_.take,
         )
         self.step_ = self._make_step(self.batches_.n_steps * self.max_epochs)
         self.best_ = BestWeights()
@@ -221,22 +257,6 @@ class MultiLabelNet(NeuralNet):
             # raises it. Either way the best weights so far are the result.
             pass
         self.notify("on_train_end", X=sets, y=None)
-        self.best_.restore(self.module_)
-        # They hold the data, the gradients and the optimizer's moments: gigabytes
-        # that prediction never needs.
-        del self.batches_, self.step_, self.best_, self.always_eval_
-        if not keep_optimizer:
-            del self.optimizer_
-        self.module_.zero_grad(set_to_none=True)
-        self.module_.eval()
-        return self
-
-    def initialize_for_prediction(self) -> MultiLabelNet:
-        """Make the net ready to predict with the weights that it was given."""
-        self.initialize()
-        del self.optimizer_, self.always_eval_
-        self.module_.eval()
-        return self
 
     def _make_step(self, n_steps: int) -> TrainingStep:
         return TrainingStep(
@@ -248,6 +268,7 @@ class MultiLabelNet(NeuralNet):
             precision=self.precision_,
             max_grad_norm=self.max_grad_norm,
             on_grad_computed=self._gradient_hook(),
+            given=self.frozen_.given if self.frozen_ else nullcontext,
         )
 
     def _is_stale(self) -> bool:
@@ -300,6 +321,8 @@ class MultiLabelNet(NeuralNet):
         self.module_.train()
         for part in self.always_eval_:
             part.eval()
+        if self.frozen_ and not self.frozen_.is_current():
+            batches.states = None
         total = torch.zeros((), device=self.device)
         for batch in self._with_progress(batches):
             self.notify("on_batch_begin", batch=batch, training=True)

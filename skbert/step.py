@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 import torch
@@ -95,6 +96,9 @@ class TrainingStep:
     max_grad_norm : float or None
     on_grad_computed : callable, optional
         Called with the batch when its gradients are there, before the update.
+    given : callable, optional
+        Called with the states of a batch, or None; returns the context in which the
+        module goes on from there.
     """
 
     def __init__(
@@ -108,6 +112,7 @@ class TrainingStep:
         precision: str,
         max_grad_norm: float | None,
         on_grad_computed: Callable[[Batch], None] | None = None,
+        given: Callable[[Tensor | None], AbstractContextManager] = nullcontext,
     ) -> None:
         self.module = module
         self.loss = loss
@@ -117,6 +122,7 @@ class TrainingStep:
         self.precision = precision
         self.max_grad_norm = max_grad_norm
         self.on_grad_computed = on_grad_computed
+        self.given = given
         self.parameters = [p for p in module.parameters() if p.requires_grad]
         # Only fp16 has too few exponent bits for gradients.
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
@@ -125,7 +131,8 @@ class TrainingStep:
         """Train on one batch; return its loss, still on the device."""
         batch = batch.to(self.device)
         kernel = attention_kernel(self.device, batch.input_ids.shape[1])
-        with autocast(self.device, self.precision), kernel:
+        given = self.given(batch.states)
+        with autocast(self.device, self.precision), kernel, given:
             logits = self.module(batch.input_ids, batch.attention_mask)
         loss = self.loss(logits, batch.targets, batch.weights)
         self.scaler.scale(loss).backward()

@@ -10,7 +10,7 @@ from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 
 from skbert.batching import Padding
 
-__all__ = ["EncoderStructure", "encoder_structure", "freeze"]
+__all__ = ["EncoderStructure", "encoder_layers", "encoder_structure", "freeze"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def encoder_structure(config: PreTrainedConfig) -> EncoderStructure:
     with torch.device("meta"):
         encoder = AutoModel.from_config(config)
     return EncoderStructure(
-        n_layers=len(_layers(encoder)),
+        n_layers=len(encoder_layers(encoder)),
         max_length=_position_limit(encoder),
         group=getattr(config, "downsampling_rate", 1),  # CANINE's name for it
     )
@@ -74,7 +74,7 @@ def _first_position(table: nn.Embedding) -> int:
     return 0 if table.padding_idx is None else table.padding_idx + 1
 
 
-def _layers(encoder: PreTrainedModel) -> list[nn.Module]:
+def encoder_layers(encoder: PreTrainedModel) -> list[nn.Module]:
     """Return the encoder's layers, lowest first; empty where they cannot be told."""
     depth = encoder.config.num_hidden_layers
     for module in encoder.modules():
@@ -112,7 +112,7 @@ def freeze(
     if trainable_layers == 0:
         encoder.requires_grad_(False)
         return [encoder]
-    layers = _layers(encoder)
+    layers = encoder_layers(encoder)
     frozen: list[nn.Module] = _embeddings(encoder, layers)
     if trainable_layers is None:
         for part in frozen if embeddings else []:

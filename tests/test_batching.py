@@ -137,3 +137,18 @@ def test_a_batch_moves_as_a_whole():
     moved = batch.to(torch.device("meta"))
     tensors = (moved.input_ids, moved.attention_mask, moved.targets, moved.weights)
     assert {t.device.type for t in tensors} == {"meta"}
+
+
+def test_batches_carry_the_states_of_their_rows():
+    dataset, asked = labelled([3, 7, 1, 5, 2]), []
+
+    def states(rows, seq_len):
+        asked.append(rows)
+        return torch.full((len(rows), seq_len, 2), float(rows[0]))
+
+    for batch in batches(dataset, batch_size=2, states=states):
+        assert batch.states.shape == (*batch.input_ids.shape, 2)
+        assert torch.equal(batch.input_ids[:, 0] // 100, torch.tensor(asked[-1]))
+        moved = batch.to(torch.device("meta"))
+        assert moved.states.device.type == "meta"
+    assert next(iter(batches(dataset))).to(torch.device("cpu")).states is None

@@ -1,5 +1,7 @@
 import copy
 import math
+from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -134,6 +136,24 @@ def test_gradients_are_shown_before_they_are_used(module):
     make_step(module, on_grad_computed=look)(make_batch(4))
     assert len(norms) == 1
     assert norms[0] > 0
+
+
+def test_the_module_runs_where_the_states_are_given(module):
+    seen = []
+
+    @contextmanager
+    def given(states):
+        seen.append(states)
+        handle = module.register_forward_hook(lambda *args: seen.append("forward"))
+        yield
+        handle.remove()
+
+    batch = make_batch(4)
+    states = torch.ones(4, 5, 8)
+    make_step(module, given=given)(replace(batch, states=states))
+    assert seen[0] is states
+    make_step(module, given=given)(batch)
+    assert seen[1:] == ["forward", None, "forward"]
 
 
 def test_the_schedule_rises_then_falls_to_zero(module):

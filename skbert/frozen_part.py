@@ -1,0 +1,222 @@
+"""Frozen part: the layers below the trainable ones, apart from those above."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from skbert.batching import Padding, pad
+from skbert.device import autocast
+from skbert.module import MeanPoolingClassifier, MultiLabelModule
+from skbert.randomness import isolated_random_state
+from skbert.structure import encoder_layers
+from skbert.tokenization import RaggedTokens
+
+__all__ = ["FrozenEncoder", "FrozenLayers", "frozen_part"]
+
+
+def frozen_part(
+    module: MultiLabelModule,
+    tokens: RaggedTokens,
+    *,
+    trainable_layers: int,
+    always_eval: list[nn.Module],
+    padding: Padding,
+) -> FrozenLayers | FrozenEncoder | None:
+    """Return the part of a model that computes the same in every epoch.
+
+    Parameters
+    ----------
+    module : MultiLabelModule
+        Its frozen part frozen.
+    tokens : RaggedTokens
+        Of the training set: some of them are tried.
+    trainable_layers : int
+    always_eval : list of Module
+        What stays in eval mode while training, as of `freeze`.
+    padding : Padding
+
+    Returns
+    -------
+    FrozenLayers, FrozenEncoder or None
+        None where the model cannot be cut there.
+    """
+    if trainable_layers == 0 and isinstance(module, MeanPoolingClassifier):
+        return FrozenEncoder(module)
+    part = FrozenLayers(module, trainable_layers)
+    # Who has put a forward of his own into a layer relies on its being called.
+    if not part.below or any("forward" in vars(layer) for layer in part.layers):
+        return None
+    return part if _is_exact(part, tokens, always_eval, padding) else None
+
+
+def _is_exact(
+    part: FrozenLayers,
+    tokens: RaggedTokens,
+    always_eval: list[nn.Module],
+    padding: Padding,
+) -> bool:
+    """Try whether a model gives the same when it is cut.
+
+    Nothing is known of the architecture: layers may need more than the states of the
+    layer below. The shortest text, the longest and one in between tell.
+    """
+    device = next(part.module.parameters()).device
+    rows = np.argsort(tokens.lengths, kind="stable")[[0, len(tokens) // 2, -1]]
+    try:
+        with isolated_random_state(0, device), autocast(device, "fp32"):
+            return all(
+                _agrees(
+                    part,
+                    always_eval,
+                    *(t.to(device) for t in pad(tokens, some, padding)),
+                )
+                for some in (rows, rows[:2])
+            )
+    except Exception:
+        # Whatever an architecture that nobody thought of makes of this: it is not cut.
+        return False
+
+
+def _agrees(
+    part: FrozenLayers, always_eval: list[nn.Module], ids: Tensor, mask: Tensor
+) -> bool:
+    """Say whether a batch's states and logits are those of the model in one piece.
+
+    Shape: (batch_size, seq_len) twice
+    """
+    module = part.module
+    module.train()
+    for frozen in always_eval:
+        frozen.eval()
+    trained = part.states(ids, mask)
+    if trained.requires_grad or trained.shape[:2] != mask.shape:
+        return False  # something trainable below, or no state per token
+    module.eval()
+    with torch.no_grad():
+        expected = module.encoder(ids, mask)[0], module(ids, mask)
+        states = part.states(ids, mask)
+        # Padding's states are not kept, so nothing may depend on them.
+        with part.given(states * mask.unsqueeze(-1)):
+            found = module.encoder(ids, mask)[0], module(ids, mask)
+    on_tokens = mask.bool()
+    pairs = [
+        (states[on_tokens], trained[on_tokens]),  # no dropout between the layers
+        (expected[0][on_tokens], found[0][on_tokens]),
+        (expected[1], found[1]),
+    ]
+    return all(torch.allclose(a, b, rtol=1e-5, atol=1e-5) for a, b in pairs)
+
+
+class FrozenLayers:
+    """A model whose encoder is cut below its lowest trainable layer.
+
+    Parameters
+    ----------
+    module : MultiLabelModule
+    trainable_layers : int
+    """
+
+    keeps_tokens = True  # a state per token
+
+    def __init__(self, module: MultiLabelModule, trainable_layers: int) -> None:
+        self.module = module
+        self.layers = encoder_layers(module.encoder)
+        cut = len(self.layers) - trainable_layers
+        self.below, self.above = self.layers[:cut], self.layers[cut:]
+        self._dtype = torch.float32
+        # What a layer's answer holds beside its states; None if it is no tuple.
+        self._others: tuple[None, ...] | None = None
+
+    def states(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return the states above the last frozen layer; no other layer runs.
+
+        Shape: (batch_size, seq_len) twice -> (batch_size, seq_len, width)
+        """
+        last = self.below[-1]
+        compute, answer = last.forward, None
+
+        def keep(*args, **kwargs):
+            nonlocal answer
+            answer = compute(*args, **kwargs)
+            return answer
+
+        with (
+            _replaced([last], "forward", keep),
+            _replaced(self.above, "forward", lambda *args, **kwargs: answer),
+        ):
+            self.module.encoder(input_ids=input_ids, attention_mask=attention_mask)
+        return self._unpacked(answer)
+
+    def _unpacked(self, answer) -> Tensor:
+        # Some layers return a tuple, with room for attention weights. Whether anybody
+        # wants these shows when the cut is tried.
+        if isinstance(answer, tuple):
+            self._others = (None,) * (len(answer) - 1)
+        states = answer[0] if isinstance(answer, tuple) else answer
+        self._dtype = states.dtype
+        return states
+
+    def given(self, states: Tensor) -> AbstractContextManager[None]:
+        """Return the context in which the module goes on from ``states``.
+
+        Shape: (batch_size, seq_len, width)
+
+        The embeddings still run: they cost next to nothing, and masks and positions
+        are made from what they return.
+        """
+        # Autocast keeps the sum of all layers in float32, whatever was kept of it.
+        states = states.to(self._dtype)
+        answer = states if self._others is None else (states, *self._others)
+        return _replaced(self.below, "forward", lambda *args, **kwargs: answer)
+
+
+class FrozenEncoder:
+    """A model of which the head alone is trained, on the mean of the last states.
+
+    Parameters
+    ----------
+    module : MeanPoolingClassifier
+    """
+
+    keeps_tokens = False  # one state per text
+
+    def __init__(self, module: MeanPoolingClassifier) -> None:
+        self.module = module
+
+    def states(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return the mean states.
+
+        Shape: (batch_size, seq_len) twice -> (batch_size, 1, width)
+        """
+        return self.module.pool(input_ids, attention_mask).float().unsqueeze(1)
+
+    def given(self, states: Tensor) -> AbstractContextManager[None]:
+        """Return the context in which the module goes on from ``states``.
+
+        Shape: (batch_size, 1, width)
+        """
+        pooled = states.squeeze(1)
+        return _replaced([self.module], "pool", lambda *args: pooled)
+
+
+@contextmanager
+def _replaced(
+    modules: list[nn.Module], method: str, function: Callable
+) -> Iterator[None]:
+    """Let ``function`` stand for a method of some modules.
+
+    The modules stay where they are, so that names, positions, hooks and parameters
+    remain as everybody else knows them.
+    """
+    try:
+        for module in modules:
+            vars(module)[method] = function
+        yield
+    finally:
+        for module in modules:
+            vars(module).pop(method, None)  # the class's own comes back

@@ -101,7 +101,7 @@ class TextPredictionMixin(MultiLabelOutputMixin):
         chunk_size : int, default=16384
             Texts that are read, sorted by length and predicted together; fewer where
             they have more than 16 million characters. Smaller ones answer sooner and
-            are slower, below a thousand much slower.
+            pad more: of comments by 2% at 4,096, by 16% at 256.
 
         Yields
         ------

@@ -20,15 +20,18 @@ __all__ = [
     "TrainingBatches",
     "pad",
     "prediction_rows",
+    "prediction_tokens",
 ]
 
 # Texts are sorted by length within windows of this many batches: enough for batches
 # of nearly one length, few enough that the order stays random.
 _WINDOW = 50
 
-# Tokens of a prediction batch, padding included. On CPUs larger batches fall out of
-# the cache and smaller ones leave the matrix units idle.
-_PREDICTION_TOKENS = 2048
+# Tokens of a prediction batch, padding included: so many per thread, up to the most. On
+# CPUs larger batches fall out of the cache and smaller ones leave the matrix units
+# idle (docs/performance.md).
+_TOKENS_PER_THREAD = 1024
+_MOST_TOKENS = 2048
 
 
 @dataclass(frozen=True)
@@ -157,8 +160,15 @@ def pad(
     )
 
 
+def prediction_tokens(device: torch.device) -> int:
+    """Return how many tokens, padding included, a prediction batch should have."""
+    if device.type != "cpu":  # pragma: gpu
+        return _MOST_TOKENS
+    return min(_MOST_TOKENS, _TOKENS_PER_THREAD * torch.get_num_threads())
+
+
 def prediction_rows(
-    tokens: RaggedTokens, *, max_tokens: int = _PREDICTION_TOKENS
+    tokens: RaggedTokens, *, max_tokens: int = _MOST_TOKENS
 ) -> Iterator[np.ndarray]:
     """Cut texts into batches of similar length and bounded size, longest first.
 

@@ -8,7 +8,6 @@ from numbers import Integral, Real
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from scipy.special import expit
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
@@ -21,11 +20,11 @@ from skbert.checkpoint import (
 )
 from skbert.device import resolve_device
 from skbert.net import MultiLabelNet
-from skbert.outputs import MultiLabelOutputMixin
 from skbert.persistence import SavedModel, load_model, save_model
 from skbert.plan import FitPlan, plan_fit
+from skbert.predictions import TextPredictionMixin
 from skbert.structure import encoder_structure
-from skbert.tokenization import check_texts, tokenize
+from skbert.tokenization import check_texts
 from skbert.training import prediction_net, train
 
 __all__ = ["TransformerMultiLabelClassifier"]
@@ -45,7 +44,7 @@ _SAVED_ATTRIBUTES = (
 )
 
 
-class TransformerMultiLabelClassifier(MultiLabelOutputMixin, BaseEstimator):
+class TransformerMultiLabelClassifier(TextPredictionMixin, BaseEstimator):
     """A pre-trained transformer, fine-tuned for multi-label text classification.
 
     Each label gets a probability of its own (a sigmoid) and a threshold of its own.
@@ -383,51 +382,6 @@ class TransformerMultiLabelClassifier(MultiLabelOutputMixin, BaseEstimator):
         self.pooling_ = settings.pooling
         self.precision_ = net.precision_
         self.device_ = str(settings.device)
-
-    # --- predict --------------------------------------------------------------------
-
-    def decision_function(self, X) -> np.ndarray:
-        """Return the logits.
-
-        Parameters
-        ----------
-        X : sequence of str, length n
-
-        Returns
-        -------
-        ndarray of shape (n, n_labels), float64
-            Shape (n,) after a fit on one-dimensional y.
-        """
-        logits = self._logits(X)
-        return logits if self._is_multilabel else logits[:, 0]
-
-    def predict_proba(self, X) -> np.ndarray:
-        """Return the probability of each label.
-
-        Parameters
-        ----------
-        X : sequence of str, length n
-
-        Returns
-        -------
-        ndarray of shape (n, n_labels), float64
-            Shape (n, 2), a column per class, after a fit on one-dimensional y.
-        """
-        proba = expit(self._logits(X))
-        return proba if self._is_multilabel else np.hstack([1 - proba, proba])
-
-    def _chosen(self, X) -> np.ndarray:
-        return self._reaches_threshold(expit(self._logits(X)))
-
-    def _logits(self, X) -> np.ndarray:
-        check_is_fitted(self)
-        tokens = tokenize(
-            self.tokenizer_,
-            self._check_texts(X),
-            max_length=self.max_length_,
-            long_text=self.long_text_,
-        )
-        return self.net_.predict_logits(tokens).astype(np.float64)
 
     # --- save and load --------------------------------------------------------------
 

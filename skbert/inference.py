@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from skbert.batching import Padding, pad, prediction_rows
+from skbert.batching import Padding, pad, prediction_rows, prediction_tokens
 from skbert.device import attention_kernel, autocast
 from skbert.tokenization import RaggedTokens
 
@@ -41,7 +41,7 @@ def predict_logits(
         In the order of ``tokens``. Only one batch at a time is on the device.
     """
     logits = np.empty((len(tokens), n_labels), dtype=np.float32)
-    for rows in prediction_rows(tokens):
+    for rows in prediction_rows(tokens, max_tokens=prediction_tokens(device)):
         ids, mask = pad(tokens, rows, padding)
         with autocast(device, precision), attention_kernel(device, ids.shape[1]):
             batch = module(ids.to(device), mask.to(device))

@@ -89,6 +89,7 @@ class NativeClassifier(MultiLabelModule):
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
         self.model = model
+        self.output_layer.register_forward_hook(_in_float32)
 
     @property
     def encoder(self) -> PreTrainedModel:  # type: ignore[override]
@@ -153,8 +154,8 @@ class MeanPoolingClassifier(MultiLabelModule):
         Shape: (batch_size, seq_len) twice -> (batch_size, n_labels)
         """
         pooled = self.pool(input_ids, attention_mask)
-        # The head costs nothing, and bf16 would leave 8 bits of a logit: probabilities
-        # in steps of a percent, where thresholds are to be tuned.
+        # bf16 would leave 8 bits of a logit: probabilities in steps of a percent, where
+        # thresholds are to be tuned.
         with torch.autocast(pooled.device.type, enabled=False):
             return self.head(self.dropout(pooled.float()))
 
@@ -170,6 +171,19 @@ class MeanPoolingClassifier(MultiLabelModule):
         mask = attention_mask.unsqueeze(-1).float()
         # A text without any token (no special ones, empty) must not divide by zero.
         return (states * mask).sum(1) / mask.sum(1).clamp(min=1)
+
+
+def _in_float32(layer: nn.Linear, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+    """Compute a linear layer once more, in float32.
+
+    The head costs nothing, and bf16 would leave 8 bits of a logit.
+
+    Shape: (..., in_features) and (..., out_features) -> (..., out_features)
+    """
+    if output.dtype == torch.float32:
+        return output
+    with torch.autocast(output.device.type, enabled=False):
+        return layer(inputs[0].float())
 
 
 def set_dropout(config: PreTrainedConfig, dropout: float | None) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from transformers import PreTrainedTokenizerBase
 
-__all__ = ["RaggedTokens", "check_texts", "tokenize"]
+__all__ = ["RaggedTokens", "as_list", "check_text", "check_texts", "tokenize"]
 
 # A text of n tokens rarely has more than 32 n characters: beyond that the rest is cut
 # anyway, so the tokenizer need not see it.
@@ -19,6 +19,10 @@ CHARACTERS_PER_TOKEN = 32
 # Long enough to keep a fast tokenizer's threads busy, short enough that the Python
 # lists it returns stay small.
 _TEXTS_PER_CALL = 2048
+
+# A fast tokenizer holds some 300 bytes per token until the call ends, whatever is cut
+# afterwards: a call of long texts must not take gigabytes.
+_CHARACTERS_PER_CALL = 2**20
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -46,18 +50,35 @@ def check_texts(X, name: str = "X") -> list[str]:
     ValueError
         If ``X`` is empty, has several columns, or an entry is missing.
     """
-    texts = _as_list(X, name)
+    texts = as_list(X, name)
     if not texts:
         raise ValueError(
             f"Found array with 0 sample(s) in {name}: at least one text is needed."
         )
+    # In place: the list is ours, and a million entries are not copied twice.
     for row, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise _not_a_text(text, row, name)
-    return [_without_lone_surrogates(text) for text in texts]
+        texts[row] = check_text(text, row, name)
+    return texts
 
 
-def _as_list(X, name: str) -> list:
+def check_text(text, row: int, name: str) -> str:
+    """Check that one entry is a text; replace lone surrogates by U+FFFD.
+
+    Parameters
+    ----------
+    text : str
+    row : int
+        Where it stands.
+    name : str
+        What to call the sequence in messages.
+    """
+    if not isinstance(text, str):
+        raise _not_a_text(text, row, name)
+    return _without_lone_surrogates(text)
+
+
+def as_list(X, name: str) -> list:
+    """Return the entries of a sequence or of one column, unchecked, as a new list."""
     if X is None or isinstance(X, (str, bytes, dict)) or np.isscalar(X):
         raise TypeError(
             f"{name} must be a sequence of texts, but it is a single "
@@ -86,7 +107,7 @@ def _as_list(X, name: str) -> list:
 def _one_column(X, shape: tuple[int, ...], name: str) -> list:
     if len(shape) == 2 and shape[1] == 1:
         column = X.iloc[:, 0] if isinstance(X, pd.DataFrame) else X[:, 0]
-        return _as_list(column, name)
+        return as_list(column, name)
     columns = (
         f" ({', '.join(map(str, X.columns[:5]))})" if hasattr(X, "columns") else ""
     )
@@ -226,15 +247,30 @@ def _contents(
     tokenizer: PreTrainedTokenizerBase, texts: list[str], limit: int | None
 ) -> Iterator[list[int]]:
     """Yield each text's ids, without special tokens and not truncated."""
-    for start in range(0, len(texts), _TEXTS_PER_CALL):
-        chunk = [text[:limit] for text in texts[start : start + _TEXTS_PER_CALL]]
+    for call in _calls(texts, limit):
         yield from tokenizer(
-            chunk,
+            call,
             add_special_tokens=False,
             return_attention_mask=False,
             return_token_type_ids=False,
             verbose=False,  # silences "longer than the maximum": we cut afterwards
         )["input_ids"]
+
+
+def _calls(texts: list[str], limit: int | None) -> Iterator[list[str]]:
+    """Cut texts, each to ``limit`` characters, into calls of bounded size."""
+    call: list[str] = []
+    n_characters = 0
+    for text in texts:
+        text = text[:limit]
+        full = n_characters + len(text) > _CHARACTERS_PER_CALL
+        if call and (full or len(call) == _TEXTS_PER_CALL):
+            yield call
+            call, n_characters = [], 0
+        call.append(text)
+        n_characters += len(text)
+    if call:
+        yield call
 
 
 def _special_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:

@@ -1,3 +1,5 @@
+from unittest import mock
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from skbert.batching import (
     TrainingBatches,
     pad,
     prediction_rows,
+    prediction_tokens,
 )
 from skbert.targets import encode_targets
 from skbert.tokenization import RaggedTokens
@@ -65,6 +68,14 @@ def test_prediction_batches_cover_all_rows_within_the_budget():
 def test_a_text_over_the_budget_is_a_batch_alone():
     rows = list(prediction_rows(ragged([3, 1000, 3]), max_tokens=10))
     assert [sorted(r.tolist()) for r in rows] == [[1], [0, 2]]
+
+
+def test_one_thread_gets_smaller_batches():
+    cpu = torch.device("cpu")
+    with mock.patch("torch.get_num_threads", return_value=1):
+        assert prediction_tokens(cpu) == 1024
+    with mock.patch("torch.get_num_threads", return_value=8):
+        assert prediction_tokens(cpu) == 2048
 
 
 def test_the_same_texts_in_another_order_make_the_same_batches():

@@ -147,3 +147,17 @@ def test_a_complete_model_needs_its_head(checkpoint):
 def test_loading_says_nothing(tiny_bert, capfd):
     build(tiny_bert)
     assert capfd.readouterr() == ("", "")
+
+
+# DeBERTa does not run in bf16 at all.
+@pytest.mark.parametrize("family", sorted({*FAMILIES} - {"deberta"}))
+def test_a_native_head_keeps_float32_under_autocast(checkpoint, family):
+    module, _ = build(checkpoint(family, head=True, num_labels=3))
+    seen = []
+    module.output_layer.register_forward_pre_hook(lambda _, x: seen.append(x[0]))
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        logits = module(IDS, MASK)
+    assert logits.dtype == torch.float32
+    with torch.no_grad():
+        expected = module.output_layer(seen[0].float())
+    torch.testing.assert_close(logits, expected.reshape(logits.shape))

@@ -4,6 +4,7 @@ import pytest
 from scipy import sparse
 from transformers import AutoTokenizer
 
+from skbert import tokenization
 from skbert.tokenization import check_texts, tokenize
 
 TEXTS = ["The invoice is attached.", "", "Hello again, this is a note."]
@@ -117,6 +118,32 @@ def test_a_very_long_text_is_cut_before_it_is_tokenized(tiny_bert, monkeypatch):
     assert len(tokens[0]) == 8
     # Letters without a space are one unknown token: only the cut tells.
     assert tokenize(tokenizer, ["q" * 10_000], max_length=8).truncated[0]
+
+
+def test_long_texts_are_tokenized_few_at_a_time(tiny_bert, monkeypatch):
+    tokenizer = AutoTokenizer.from_pretrained(tiny_bert)
+    texts = ["crash", "invoice " * 10, "error " * 4, "a", "b " * 60, "c"]
+    expected = tokenize(tokenizer, texts, max_length=12, long_text="head_tail")
+    seen = []
+    call = type(tokenizer).__call__
+
+    def record(self, text, **kwargs):
+        seen.append(text)
+        return call(self, text, **kwargs)
+
+    monkeypatch.setattr(tokenization, "_CHARACTERS_PER_CALL", 100)
+    monkeypatch.setattr(type(tokenizer), "__call__", record)
+    tokens = tokenize(tokenizer, texts, max_length=12, long_text="head_tail")
+    calls = [text for text in seen if isinstance(text, list)]
+    assert [len(call) for call in calls] == [2, 2, 1, 1]
+    np.testing.assert_array_equal(tokens.ids, expected.ids)
+    np.testing.assert_array_equal(tokens.offsets, expected.offsets)
+
+
+def test_the_callers_list_is_left_alone():
+    texts = ["a \ud800", "b"]
+    assert check_texts(texts) == ["a \ufffd", "b"]
+    assert texts == ["a \ud800", "b"]
 
 
 def test_no_room_for_a_text_is_an_error(tiny_bert):

@@ -66,7 +66,7 @@ class TextPredictionMixin(MultiLabelOutputMixin):
         """Return the probability of each label.
 
         Texts are tokenized and predicted in chunks of 16,384: beside ``X`` and the
-        answer it takes the same memory for a million texts as for ten thousand.
+        answer, memory hardly depends on their number.
 
         Parameters
         ----------

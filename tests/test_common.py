@@ -1,10 +1,6 @@
 """scikit-learn's own estimator checks, on texts and on texts spelled from numbers."""
 
-import os
-import shutil
-import tempfile
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -59,16 +55,23 @@ def _word(value):
     return WORDS[int(np.clip(np.floor(2 * value), -4, 3)) + 4]
 
 
-# The estimators are named when the tests are collected; the folder is made afterwards.
-FOLDER = Path(tempfile.gettempdir()) / f"skbert-checks-{os.getpid()}"
+# The estimators are named when the tests are collected, in every process alike; each
+# process makes the folder afterwards, where its checks are run.
+FOLDER = "checks-model"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def checkpoint_folder():
-    """Make the tiny model of all checks, and remove it."""
-    make_checkpoint("bert", FOLDER)
-    yield
-    shutil.rmtree(FOLDER)
+@pytest.fixture(scope="module")
+def where_the_model_is(tmp_path_factory):
+    """Make the tiny model of all checks."""
+    place = tmp_path_factory.mktemp("checks")
+    make_checkpoint("bert", place / FOLDER)
+    return place
+
+
+@pytest.fixture(autouse=True)
+def run_there(where_the_model_is, monkeypatch):
+    """Let the model's relative name be found."""
+    monkeypatch.chdir(where_the_model_is)
 
 
 def expected_failed_checks(estimator):
@@ -77,7 +80,7 @@ def expected_failed_checks(estimator):
 
 
 SETTINGS = {
-    "model": str(FOLDER),
+    "model": FOLDER,
     "max_length": 64,
     "max_epochs": 2,
     "batch_size": 16,

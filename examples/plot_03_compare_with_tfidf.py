@@ -11,7 +11,7 @@ on words is hard to beat.
 # The contestants
 # ---------------
 # The first one is what the others are compared with. The transformer here reads the
-# first 64 tokens of a few texts for a few epochs, so that this page is made quickly; it
+# first 32 tokens of a few texts for a few epochs, so that this page is made quickly; it
 # would need more of all three.
 
 import warnings
@@ -28,7 +28,7 @@ emails = make_emails(200, random_state=0)
 contestants = {
     "TF-IDF": make_tfidf_baseline(),
     "MiniLM": TransformerMultiLabelClassifier(
-        max_length=64, max_epochs=2, batch_size=8, random_state=0
+        max_length=32, max_epochs=2, batch_size=8, random_state=0
     ),
 }
 

@@ -9,7 +9,7 @@ A label that one text in thirty carries is rarely given a probability of 0.5. At
 # %%
 # Where 0.5 fails
 # ---------------
-# A transformer, briefly trained on the first 64 tokens, and e-mails that it has not
+# A transformer, briefly trained on the first 48 tokens, and e-mails that it has not
 # seen.
 
 import warnings
@@ -26,7 +26,7 @@ X_train, X_dev, X_test, y_train, y_dev, y_test = multilabel_train_test_split(
     emails.data, emails.target, validation_size=0.25, test_size=0.25, random_state=0
 )
 clf = TransformerMultiLabelClassifier(
-    max_length=64, max_epochs=4, batch_size=8, random_state=0
+    max_length=48, max_epochs=4, batch_size=8, random_state=0
 ).fit(X_train, y_train)
 
 # %%

@@ -11,7 +11,7 @@ a file, so that the search can be stopped and goes on where it was.
 # What to search
 # --------------
 # Each trial is cross-validated on the same two folds, and every epoch is scored on the
-# fold that is held out. Few texts and epochs, and only the first 64 tokens, so that
+# fold that is held out. Few texts and epochs, and only the first 32 tokens, so that
 # this page is made quickly.
 
 import warnings
@@ -28,7 +28,7 @@ warnings.filterwarnings("ignore", message=".*longer than max_length")
 emails = make_emails(100, random_state=0)
 objective = CrossValidationObjective(
     TransformerMultiLabelClassifier(
-        max_length=64, max_epochs=3, batch_size=8, random_state=0
+        max_length=32, max_epochs=3, batch_size=8, random_state=0
     ),
     {
         "learning_rate": FloatDistribution(1e-5, 1e-3, log=True),

@@ -34,7 +34,7 @@ demo: $(INSTALLED) ## Fine-tune on synthetic e-mails, or on DATA=emails.csv TEXT
 
 # A process per core, with one thread each: more threads are many times slower.
 test: $(INSTALLED) ## Run the tests and doctests; fail below 95% line coverage
-	OMP_NUM_THREADS=1 MPLBACKEND=Agg $(BIN)/python -m pytest --numprocesses=auto \
+	OMP_NUM_THREADS=1 MPLBACKEND=Agg $(BIN)/python -m pytest --numprocesses=auto --dist=worksteal \
 		--cov --cov-report=term-missing:skip-covered --cov-fail-under=95
 
 lint: $(INSTALLED) ## Check style and formatting

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import sparse, stats
+from scipy import stats
 from sklearn.utils import indexable
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_consistent_length
 
 from skbert.folds import FoldTask, Split, make_splits
-from skbert.responses import response_method_of
+from skbert.responses import predicted_matrix, response_method_of
 from skbert.scoring import resolve_scoring
-from skbert.targets import Targets, encode_targets
+from skbert.targets import encode_targets
 from skbert.thresholds import TunedThresholdsClassifierCV
 from skbert.thresholds.objectives import objective_names
 
@@ -202,7 +202,7 @@ def _measure(
         start = time.perf_counter()
         estimator = task.fit_rows(train)
         fitted = time.perf_counter()
-        chosen = _chosen(estimator.predict(task.take(test)), task.targets)
+        chosen = predicted_matrix(estimator.predict(task.take(test)), task.targets)
         predicted = time.perf_counter()
         method = response_method_of(estimator, "auto")
         held_out = task.score(estimator, test, method)
@@ -215,14 +215,6 @@ def _measure(
         error.add_note(f"This happened to the estimator {name!r}.")
         raise
     return row | {"fit_time": fitted - start, "predict_time": predicted - fitted}
-
-
-def _chosen(answer: Any, targets: Targets) -> np.ndarray:
-    """Return predictions as a 0/1 matrix."""
-    if targets.classes is not None:
-        answer = np.asarray(answer) == targets.classes[1]
-    dense = answer.toarray() if sparse.issparse(answer) else np.asarray(answer)
-    return dense.reshape(len(dense), targets.n_labels).astype(np.int64)
 
 
 def _table(

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 
-__all__ = ["positive_scores", "response_method_of"]
+from skbert.targets import Targets
+
+__all__ = ["positive_scores", "predicted_matrix", "response_method_of"]
 
 _METHODS = ("predict_proba", "decision_function")
 
@@ -90,6 +93,26 @@ def positive_scores(
             f"{scores.shape[1]}."
         )
     return scores.astype(np.float64, copy=False)
+
+
+def predicted_matrix(answer: Any, targets: Targets) -> np.ndarray:
+    """Return what an estimator predicted as a 0/1 matrix.
+
+    Parameters
+    ----------
+    answer : array or sparse matrix of shape (n, n_labels) or (n,)
+        Of `predict`.
+    targets : Targets
+        What the estimator was fitted to.
+
+    Returns
+    -------
+    ndarray of shape (n, n_labels), int64
+    """
+    dense = answer.toarray() if sparse.issparse(answer) else np.asarray(answer)
+    if targets.classes is not None:
+        dense = dense == targets.classes[1]
+    return dense.reshape(len(dense), targets.n_labels).astype(np.int64)
 
 
 def _positive_column(proba: np.ndarray, classes: np.ndarray) -> np.ndarray:

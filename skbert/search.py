@@ -21,9 +21,10 @@ from sklearn.utils import _safe_indexing, indexable
 
 from skbert.classifier import TransformerMultiLabelClassifier
 from skbert.epoch_reports import EpochReports, tokens_for
-from skbert.responses import positive_scores
+from skbert.folds import make_splits
+from skbert.responses import positive_scores, predicted_matrix
 from skbert.scoring import resolve_scoring
-from skbert.search_folds import check_folds, describe_fold, fingerprint, make_folds
+from skbert.search_folds import check_folds, describe_fold, fingerprint
 from skbert.search_space import check_space, most_epochs, split_steps, suggest_params
 from skbert.study import NOT_RUN
 from skbert.targets import Targets, encode_targets
@@ -149,7 +150,9 @@ class CrossValidationObjective:
         self._score = resolve_scoring(scoring)
         self._targets = encode_targets(y)
         self.X, self.y = indexable(X, y)
-        self.folds = make_folds(cv, self.y, random_state or 0, len(self._targets))
+        self.folds = make_splits(
+            cv, self.X, self.y, shuffle=True, random_state=random_state or 0
+        )
         check_folds(self.folds, self._targets, scoring, self._score)
         self._epochs_per_fold = most_epochs(estimator, self.space)
 
@@ -344,12 +347,8 @@ def _check_error_score(error_score: float | str) -> None:
 
 def _answers(model: Any, X: Any, truth: Targets) -> tuple[np.ndarray, np.ndarray]:
     """Return probabilities and predictions, both of shape (n, n_labels)."""
-    chosen = model.predict(X)
-    chosen = chosen.toarray() if hasattr(chosen, "toarray") else np.asarray(chosen)
+    chosen = predicted_matrix(model.predict(X), truth)
     is_binary = truth.classes is not None
-    if truth.classes is not None:
-        chosen = chosen == truth.classes[1]
-    chosen = chosen.reshape(truth.values.shape).astype(np.int64)
     for method in ("predict_proba", "decision_function"):
         if hasattr(model, method):
             n_labels = truth.n_labels

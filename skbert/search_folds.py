@@ -6,43 +6,17 @@ import math
 import warnings
 import zlib
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
-from skbert.folds import make_splits
 from skbert.targets import Targets
 
-__all__ = ["Fold", "check_folds", "describe_fold", "fingerprint", "make_folds"]
+__all__ = ["Fold", "check_folds", "describe_fold", "fingerprint"]
 
 # Row numbers to train on, and to hold out.
 Fold = tuple[np.ndarray, np.ndarray]
 
 _LABELS_IN_A_MESSAGE = 5
-
-
-def make_folds(cv: Any, y: Any, seed: int, n_samples: int) -> list[Fold]:
-    """Make the splits, once and for all.
-
-    Parameters
-    ----------
-    cv : int, float, splitter or iterable of (train, test)
-    y : array-like of shape (n_samples, n_labels) or (n_samples,)
-    seed : int
-        Of the folds that an int makes.
-    n_samples : int
-
-    Returns
-    -------
-    list of (train, test)
-        Row numbers, int64.
-
-    Raises
-    ------
-    ValueError
-        If `cv` is none of these, or a split is empty, overlaps or has strange rows.
-    """
-    return make_splits(cv, np.arange(n_samples), y, shuffle=True, random_state=seed)
 
 
 def check_folds(

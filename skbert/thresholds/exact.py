@@ -233,12 +233,7 @@ def _shared_values(counts: Counts, objective: Objective) -> np.ndarray:
     if objective.average != "micro" and objective.allows is None:
         weights = objective.label_weights(replace(counts, tp=0.0, predicted=0.0))
         return np.nan_to_num(objective.value(counts)) @ (weights / weights.sum())
-    pooled = Counts(
-        counts.tp.sum(axis=1),
-        counts.predicted.sum(axis=1),
-        counts.positives.sum(),
-        counts.total.sum(),
-    )
+    pooled = counts.sum()
     values = objective.value(pooled)
     if objective.allows is None:
         return values

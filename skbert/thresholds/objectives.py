@@ -39,11 +39,9 @@ class Counts:
         return replace(self, tp=self.tp[cuts], predicted=self.predicted[cuts])
 
     def sum(self) -> Counts:
-        """Return the counts of all labels together."""
-        return Counts(
-            *(np.sum(part) for part in (self.tp, self.predicted)),
-            *(np.sum(part) for part in (self.positives, self.total)),
-        )
+        """Return the counts of all labels, the last axis, together."""
+        parts = (self.tp, self.predicted, self.positives, self.total)
+        return Counts(*(np.sum(part, axis=-1) for part in parts))
 
 
 def count(

@@ -151,13 +151,22 @@ def _assignment(text: str) -> tuple[str, Any]:
 
 def find_folder(name: str) -> Path:
     """Return the folder of a data set."""
-    root = os.environ.get("SKBERT_TEST_DATA") or REPOSITORY.parent / "shared" / "data"
-    candidates = [Path(name), Path(root) / name]
+    candidates = _candidates(name)
     for folder in candidates:
         if folder.is_dir():
             return folder
     tried = " nor ".join(str(folder) for folder in candidates)
     sys.exit(f"No data set {name!r}: neither {tried} is a folder.")
+
+
+def has_data(name: str) -> bool:
+    """Say whether a data set is there."""
+    return any(folder.is_dir() for folder in _candidates(name))
+
+
+def _candidates(name: str) -> list[Path]:
+    root = os.environ.get("SKBERT_TEST_DATA") or REPOSITORY.parent / "shared" / "data"
+    return [Path(name), Path(root) / name]
 
 
 def read_data(folder: Path, n_train: int | None = None) -> dict[str, Bunch]:

@@ -1,221 +1,262 @@
-"""Time predict_proba against transformers' pipeline, in one process, taking turns.
+"""Time predict_proba against its peers, in one process, taking turns.
 
     python benchmarks/predict.py
-    python benchmarks/predict.py --rows 200 --repeats 3 --csv predict.csv
-    python benchmarks/predict.py path/to/folder:256
+    python benchmarks/predict.py goemotions:128:200 --repeats 2 --csv predict.csv
+    python benchmarks/predict.py path/to/folder:256:100 --device cuda
 
-Each data set is NAME:MAX_LENGTH, found as benchmarks/quality.py does it. The default
-model with a native head is fitted to a few training texts and saved; both sides load
-that folder and predict test texts drawn at random. The pipeline runs in float32 with
-a sigmoid per label, at batch sizes 1, 8, 32 and 64; skbert at precision "auto".
+Each data set is NAME:MAX_LENGTH:TEXTS, found as benchmarks/quality.py does it; where
+GoEmotions or the e-mails are absent, texts of their lengths are made up. What
+`make bench` runs takes about seven minutes on two cores.
 
-Printed are the best and the median time over the repeats as texts per second, the
-ratio of skbert to the pipeline's best batch size, best against best and median against
-median, and the largest change of a probability. Before each timing a small product of
-matrices is timed; while it takes much longer than it can, the script waits.
+The peers, on the same test texts in random order:
+
+pipeline N
+    transformers.pipeline at batch size N, in float32, with a sigmoid per label. It
+    loads the folder that skbert has fitted to a few training texts with a native head
+    and saved: the same model.
+encode 32, encode 32 bf16
+    What many people do instead: `encode` of sentence-transformers at batch size 32,
+    with the same encoder, and a linear head on the embeddings. In bf16 the whole
+    encoder is.
+
+"per s" is texts per second; "ratio" is how many times as fast as the row skbert is (so
+that the least of the pipeline's ratios is the one to quote), best time against best and
+median against median; "of bf16" as benchmarks/fit.py has it. "change" is the largest
+difference of a probability to the pipeline's.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import tempfile
-import time
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from quality import find_folder, read_data
+from flops import useful_flops
+from inputs import (
+    RANDOM_MODELS,
+    few_texts,
+    model_folder,
+    texts_and_labels,
+    token_lengths,
+)
+from scipy.special import expit
+from timing import (
+    RATIO_COLUMNS,
+    Ceilings,
+    Clock,
+    QuietMachine,
+    Table,
+    machine_cells,
+    make_clock,
+    make_parser,
+    measure_ceilings,
+    ratio_rows,
+    take_turns,
+    timed,
+)
 from transformers import pipeline
 
 from skbert import TransformerMultiLabelClassifier
+from skbert.checkpoint import load_config, quiet_transformers
+from skbert.device import resolve_device
 
 BATCH_SIZES = (1, 8, 32, 64)
-
-# A tiny operation that takes so many times its best time means a busy machine.
-_BUSY = 1.5
-_LONGEST_WAIT = 20.0
+N_TRAINING_TEXTS = 64
 
 COLUMNS = {
-    "data": "16s",
-    "row": "14s",
-    "texts/s best": "13.1f",
-    "texts/s median": "15.1f",
-    "ratio best": "11.2f",
-    "ratio median": "13.2f",
+    "data": "17s",
+    "texts": "7d",
+    "row": "15s",
+    **RATIO_COLUMNS,
     "change": "9.1e",
-    "waits": "6d",
 }
 
 
-class QuietMachine:
-    """Waits until a tiny operation is about as fast as it was at best."""
+class DataSet(NamedTuple):
+    """NAME:MAX_LENGTH:TEXTS of the command line."""
 
-    def __init__(self) -> None:
-        self.matrix = torch.randn(256, 256)
-        self.best = min(self._time() for _ in range(50))
+    name: str
+    max_length: int
+    n_texts: int
 
-    def _time(self) -> float:
-        start = time.perf_counter()
-        for _ in range(10):
-            self.matrix @ self.matrix
-        return time.perf_counter() - start
-
-    def wait(self) -> int:
-        """Return 1 if the machine was still busy when patience ended, otherwise 0."""
-        deadline = time.perf_counter() + _LONGEST_WAIT
-        while time.perf_counter() < deadline:
-            now = min(self._time() for _ in range(3))
-            self.best = min(self.best, now)
-            if now < _BUSY * self.best:
-                return 0
-            time.sleep(0.5)
-        return 1
+    @classmethod
+    def parse(cls, text: str) -> DataSet:
+        name, max_length, n_texts, *_ = (*text.split(":"), "", "")
+        return cls(name, int(max_length or 128), int(n_texts or 2000))
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the benchmark that the command line asks for."""
     args = _parse(argv)
-    print(f"{torch.get_num_threads()} thread(s), torch {torch.__version__}")
-    print("".join(f"{name:>{_width(form)}}" for name, form in COLUMNS.items()))
-    for data in args.data:
-        name, _, max_length = data.partition(":")
-        for row in measure(name, int(max_length or 128), args):
-            _report(row, args.csv)
+    device = resolve_device(args.device)
+    clock = make_clock(device, args.processor_time)
+    machine = QuietMachine(args.patience)
+    machine.wait()
+    ceilings = measure_ceilings(device, clock)
+    constant = {"model": args.model_config, **machine_cells(device, ceilings)}
+    table = Table(COLUMNS, args.csv, constant)
+    with tempfile.TemporaryDirectory() as temporary:
+        base = model_folder(args.model_config, temporary)
+        for i, data in enumerate(args.data):
+            saved = Path(temporary) / f"saved-{i}"
+            for row in measure(data, base, saved, clock, machine, ceilings, args):
+                table.add(row)
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    default = ["goemotions:128", "enron_categories:256"]
-    parser.add_argument("data", nargs="*", default=default, metavar="NAME:MAX_LENGTH")
-    parser.add_argument("--rows", type=int, default=500, help="test texts")
-    parser.add_argument("--repeats", type=int, default=5)
+    parser = make_parser(__doc__, repeats=3)
+    default = ["goemotions:128:2000", "enron_categories:256:200"]
     parser.add_argument(
-        "--processor-time",
-        action="store_true",
-        help="time of the processor, not of the clock: for a machine that is shared",
+        "data",
+        nargs="*",
+        type=DataSet.parse,
+        default=[DataSet.parse(data) for data in default],
+        metavar="NAME:MAX_LENGTH:TEXTS",
     )
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="append the rows here")
+    parser.add_argument(
+        "--batch-sizes", type=int, nargs="+", default=BATCH_SIZES, metavar="N"
+    )
+    parser.add_argument(
+        "--model-config",
+        default="minilm",
+        metavar="MODEL",
+        help="minilm, bert-base or tiny (both with random weights), or a folder",
+    )
+    parser.add_argument("--device", default="cpu")
     return parser.parse_args(argv)
 
 
-def measure(name: str, max_length: int, args: argparse.Namespace) -> list[dict]:
-    """Return the rows of one data set: skbert's, and one per batch size."""
-    data = read_data(find_folder(name), n_train=64)
-    texts = _drawn(data["test"].data, args.rows)
-    with tempfile.TemporaryDirectory() as folder:
-        fit_and_save(data["train"], max_length, folder)
-        clf = TransformerMultiLabelClassifier.from_pretrained(folder)
-        peer = pipeline(
+def measure(
+    data: DataSet,
+    base: Path,
+    saved: Path,
+    clock: Clock,
+    machine: QuietMachine,
+    ceilings: Ceilings,
+    args: argparse.Namespace,
+) -> Iterator[dict[str, Any]]:
+    """Yield the rows of one data set: skbert's, and one per peer."""
+    made_up = args.model_config in RANDOM_MODELS
+    training = texts_and_labels(data.name, "train", N_TRAINING_TEXTS, made_up=made_up)
+    texts, _ = texts_and_labels(data.name, "test", data.n_texts, made_up=made_up)
+    fit_and_save(*training, data.max_length, base, saved, args.device)
+    clf = TransformerMultiLabelClassifier.from_pretrained(saved, device=args.device)
+    peer = make_pipeline(saved, data.max_length, clf.device_)
+    actions: dict[str, Callable] = {"skbert": lambda: clf.predict_proba(texts)}
+    for size in args.batch_sizes:
+        actions[f"pipeline {size}"] = lambda size=size: peer(texts, batch_size=size)
+    actions |= encoders(base, texts, data.max_length, clf)
+    # It lets every model run once, too, before the clock does.
+    change = largest_change(
+        clf.predict_proba(texts), peer(texts, batch_size=8), clf.label_names_
+    )
+    turns = take_turns(
+        {name: timed(action, clock) for name, action in actions.items()},
+        args.repeats,
+        machine,
+    )
+    flops = useful_flops(
+        load_config(saved),
+        token_lengths(saved, texts, data.max_length),
+        len(clf.label_names_),
+    )
+    for name, cells in ratio_rows(turns, len(texts), flops, ceilings):
+        yield {
+            "data": Path(data.name).name,
+            "texts": len(texts),
+            "row": name,
+            **cells,
+            "change": change if name == "skbert" else 0.0,
+        }
+
+
+def fit_and_save(
+    texts: list[str],
+    y: np.ndarray,
+    max_length: int,
+    base: Path,
+    saved: Path,
+    device: str,
+) -> None:
+    """Fit a native head for one epoch and save the model."""
+    clf = TransformerMultiLabelClassifier(
+        base,
+        pooling="native",
+        max_epochs=1,
+        max_length=max_length,
+        device=device,
+        random_state=0,
+    )
+    with few_texts():
+        clf.fit(texts, y).save_pretrained(saved)
+
+
+def make_pipeline(folder: Path, max_length: int, device: str) -> Callable:
+    """Return transformers' pipeline around a saved model."""
+    with quiet_transformers():
+        return pipeline(
             "text-classification",
-            model=folder,
+            model=str(folder),
             top_k=None,
             function_to_apply="sigmoid",
             truncation=True,
             max_length=max_length,
-            device=clf.device_,
+            device=device,
             dtype=torch.float32,
         )
-    ways = {"skbert": lambda: clf.predict_proba(texts)}
-    for size in BATCH_SIZES:
-        ways[f"pipeline {size}"] = lambda size=size: peer(texts, batch_size=size)
-    change = _largest_change(clf.predict_proba(texts), peer(texts), clf.label_names_)
-    times, waits = take_turns(
-        ways,
-        args.repeats,
-        time.process_time if args.processor_time else time.perf_counter,
-    )
-    return table(Path(name).name, len(texts), times, waits, change)
 
 
-def _drawn(texts: list[str], n: int) -> list[str]:
-    # In random order: a pipeline that gets texts sorted by length pads less.
-    rows = np.random.default_rng(0).permutation(len(texts))[:n]
-    return [texts[row] for row in rows]
+def encoders(
+    folder: Path, texts: list[str], max_length: int, clf
+) -> dict[str, Callable[[], np.ndarray]]:
+    """Return the ways through sentence-transformers; without it none."""
+    try:
+        from sentence_transformers import SentenceTransformer
+    except ImportError:
+        print("No rows of sentence-transformers: it comes with the extra 'bench'.")
+        return {}
+    rng = np.random.default_rng(0)
+    ways = {}
+    for name, dtype in (
+        ("encode 32", torch.float32),
+        ("encode 32 bf16", torch.bfloat16),
+    ):
+        with quiet_transformers():
+            encoder = SentenceTransformer(
+                str(folder),
+                device=clf.device_,
+                model_kwargs={"dtype": dtype},
+                local_files_only=True,
+            )
+        encoder.max_seq_length = max_length
+        width = load_config(folder).hidden_size
+        coef = rng.normal(size=(width, len(clf.label_names_)))
+
+        def predict(encoder=encoder, coef=coef) -> np.ndarray:
+            with torch.inference_mode():
+                embeddings = encoder.encode(
+                    texts,
+                    batch_size=32,
+                    convert_to_tensor=True,
+                    show_progress_bar=False,
+                )
+            return expit(embeddings.float().cpu().numpy() @ coef)
+
+        ways[name] = predict
+    return ways
 
 
-def fit_and_save(train, max_length: int, folder: str) -> None:
-    """Fit a native head for one epoch and save the model."""
-    clf = TransformerMultiLabelClassifier(
-        pooling="native", max_epochs=1, max_length=max_length, random_state=0
-    )
-    with warnings.catch_warnings():
-        # Labels without a positive among so few texts; texts that were cut.
-        warnings.simplefilter("ignore", UserWarning)
-        clf.fit(train.data, train.target)
-    clf.save_pretrained(folder)
-
-
-def _largest_change(proba: np.ndarray, answers: list, names: Sequence[str]) -> float:
+def largest_change(
+    proba: np.ndarray, answers: list, names: Sequence[str] | np.ndarray
+) -> float:
+    """Return the largest difference between skbert's probabilities and a pipeline's."""
     scores = [{a["label"]: a["score"] for a in answer} for answer in answers]
     peer = np.array([[row[str(name)] for name in names] for row in scores])
     return float(np.abs(proba - peer).max())
-
-
-def take_turns(
-    ways: dict[str, Callable],
-    repeats: int,
-    clock: Callable[[], float] = time.perf_counter,
-) -> tuple[dict[str, list[float]], dict[str, int]]:
-    """Return the seconds of each way, and how often the machine stayed busy."""
-    machine = QuietMachine()
-    times: dict[str, list[float]] = {name: [] for name in ways}
-    waits = dict.fromkeys(ways, 0)
-    for _ in range(repeats):
-        for name, run in ways.items():
-            waits[name] += machine.wait()
-            start = clock()
-            run()
-            times[name].append(clock() - start)
-    return times, waits
-
-
-def table(
-    data: str,
-    n_texts: int,
-    times: dict[str, list[float]],
-    waits: dict[str, int],
-    change: float,
-) -> list[dict]:
-    """Return a row per way; ratios are against the pipeline's best batch size."""
-    best = {name: n_texts / min(seconds) for name, seconds in times.items()}
-    median = {name: n_texts / np.median(seconds) for name, seconds in times.items()}
-    peers = [name for name in times if name != "skbert"]
-    return [
-        {
-            "data": data,
-            "row": name,
-            "texts/s best": best[name],
-            "texts/s median": float(median[name]),
-            "ratio best": best[name] / max(best[peer] for peer in peers),
-            "ratio median": float(median[name] / max(median[p] for p in peers)),
-            "change": change if name == "skbert" else 0.0,
-            "waits": waits[name],
-        }
-        for name in times
-    ]
-
-
-def _width(form: str) -> int:
-    return int(form.rstrip("sdfe").split(".")[0])
-
-
-def _report(row: dict, file: Path | None) -> None:
-    """Print a row at once, and append it to the file."""
-    cells = [f"{row[name]:>{form}}" for name, form in COLUMNS.items()]
-    print("".join(cells), flush=True)
-    if file is None:
-        return
-    is_new = not file.exists()
-    with file.open("a", newline="", encoding="utf-8") as opened:
-        writer = csv.DictWriter(opened, list(COLUMNS))
-        if is_new:
-            writer.writeheader()
-        writer.writerow(row)
 
 
 if __name__ == "__main__":

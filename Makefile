@@ -7,13 +7,18 @@ PYTHON ?= $(shell for python in python3.11 python3; do \
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-# What `make bench` measures. This one takes minutes; on the 43,410 texts of
-# `make bench BENCH="goemotions --seeds 0"` a single fit may take 12, and the
+# What `make bench` measures, in some 20 minutes: `make bench BENCH="fit scale"` takes
+# fewer. Each is a script of benchmarks/, with its defaults.
+BENCH ?= fit predict scale parallel thresholds
+RESULTS := benchmarks/results
+
+# What `make quality` measures. This one takes minutes; on the 43,410 texts of
+# `make quality QUALITY="goemotions --seeds 0"` a single fit may take 12, and the
 # notebook's setting, which is one of the rows, takes hours.
-BENCH ?= enron_categories --seeds 0
+QUALITY ?= enron_categories --seeds 0
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv demo test lint type bench all clean
+.PHONY: help .venv demo test lint type bench quality all clean
 
 help: ## Say what each target does
 	@grep -E '^[a-z.]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /|/' \
@@ -44,8 +49,16 @@ lint: $(INSTALLED) ## Check style and formatting
 type: $(INSTALLED) ## Check the type hints of the package
 	$(BIN)/mypy skbert
 
-bench: $(INSTALLED) ## Measure quality on real data; BENCH= takes other arguments
-	$(BIN)/python benchmarks/quality.py $(BENCH)
+# One after the other, with all cores: on a machine that does nothing else.
+bench: $(INSTALLED) ## Measure speed and memory against peers, about 20 minutes; draw them
+	@for name in $(BENCH); do \
+		echo "$$name:"; rm -f $(RESULTS)/$$name.csv; \
+		$(BIN)/python benchmarks/$$name.py --csv $(RESULTS)/$$name.csv || exit 1; \
+	done
+	$(BIN)/python benchmarks/figure.py
+
+quality: $(INSTALLED) ## Measure quality on real data; QUALITY= takes other arguments
+	$(BIN)/python benchmarks/quality.py $(QUALITY)
 
 all: lint type test demo ## Everything that CI checks
 

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 
 import torch
-from torch.nn.attention import SDPBackend, sdpa_kernel
-
-from skbert.shared_context import SharedContext
 
 __all__ = [
-    "attention_kernel",
     "autocast",
     "resolve_device",
     "resolve_precision",
@@ -19,12 +15,6 @@ __all__ = [
 
 # Flags of processors that multiply bf16 natively, by torch's names: x86, x86, ARM.
 _CPU_BF16 = ("avx512_bf16", "amx_bf16", "bf16")
-
-# Measured with MiniLM on two cores: plain is faster at 128 tokens, flash at 256.
-_PLAIN_ATTENTION_LENGTH = 128
-
-# torch's own context sets flags of the whole process.
-_PLAIN_ATTENTION = SharedContext(lambda: sdpa_kernel(SDPBackend.MATH))
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -120,19 +110,6 @@ def _has_native_bf16(device: torch.device) -> bool:
         capabilities: dict = getattr(torch.cpu, "get_capabilities", dict)()
         return any(capabilities.get(key) for key in _CPU_BF16)
     return False  # pragma: gpu
-
-
-def attention_kernel(
-    device: torch.device, seq_len: int
-) -> AbstractContextManager | SharedContext:
-    """Return the context in which attention over ``seq_len`` tokens is fastest.
-
-    On CPUs flash attention pays from some hundred tokens on; for the short texts that
-    most data consists of, the plain product of matrices is faster.
-    """
-    if device.type == "cpu" and seq_len <= _PLAIN_ATTENTION_LENGTH:
-        return _PLAIN_ATTENTION
-    return nullcontext()
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager:

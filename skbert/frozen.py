@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from skbert.batching import Padding, pad, prediction_rows
-from skbert.device import attention_kernel, autocast, storage_dtype
+from skbert.device import autocast, storage_dtype
 from skbert.frozen_part import FrozenEncoder, FrozenLayers, frozen_part
 from skbert.module import MultiLabelModule
 from skbert.structure import encoder_layers
@@ -134,7 +134,7 @@ def _fill(
     with batches:
         for rows in batches:
             ids, mask = pad(tokens, rows, padding)
-            with autocast(device, precision), attention_kernel(device, ids.shape[1]):
+            with autocast(device, precision):
                 batch = states.part.states(ids.to(device), mask.to(device))
             if not states.append(rows, batch, mask):
                 return False

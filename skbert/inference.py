@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from skbert.batching import Padding, pad, prediction_rows, prediction_tokens
-from skbert.device import attention_kernel, autocast
+from skbert.device import autocast
 from skbert.tokenization import RaggedTokens
 
 __all__ = ["predict_logits", "working_precision"]
@@ -43,7 +43,7 @@ def predict_logits(
     logits = np.empty((len(tokens), n_labels), dtype=np.float32)
     for rows in prediction_rows(tokens, max_tokens=prediction_tokens(device)):
         ids, mask = pad(tokens, rows, padding)
-        with autocast(device, precision), attention_kernel(device, ids.shape[1]):
+        with autocast(device, precision):
             batch = module(ids.to(device), mask.to(device))
         logits[rows] = batch.float().cpu().numpy()
     return logits

@@ -15,7 +15,9 @@ from transformers import (
     PreTrainedModel,
 )
 
+from skbert.attention import use_fast_attention
 from skbert.checkpoint import ModelFormatError, quiet_transformers
+from skbert.dropout import Dropout, use_fast_dropout
 
 __all__ = [
     "MeanPoolingClassifier",
@@ -140,7 +142,7 @@ class MeanPoolingClassifier(MultiLabelModule):
     def __init__(self, encoder: PreTrainedModel, n_labels: int, dropout: float) -> None:
         super().__init__()
         self.encoder = encoder
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.head = nn.Linear(encoder.config.hidden_size, n_labels)
 
     @property
@@ -285,12 +287,14 @@ def _load(
                 ignore_mismatched_sizes=True,
                 output_loading_info=True,
             )
+            use_fast_attention(model)
     except MemoryError:
         raise
     except Exception as error:
         raise ModelFormatError(
             f"the model in {folder} cannot be loaded: {error}"
         ) from error
+    use_fast_dropout(model)
     mismatched = {key[0] for key in info["mismatched_keys"]}
     return model, set(info["missing_keys"]) | mismatched
 

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from skbert.batching import Batch
-from skbert.device import attention_kernel, autocast
+from skbert.device import autocast
 
 __all__ = ["TrainingStep", "linear_schedule", "parameter_groups"]
 
@@ -130,9 +130,8 @@ class TrainingStep:
     def __call__(self, batch: Batch) -> Tensor:
         """Train on one batch; return its loss, still on the device."""
         batch = batch.to(self.device)
-        kernel = attention_kernel(self.device, batch.input_ids.shape[1])
         given = self.given(batch.states)
-        with autocast(self.device, self.precision), kernel, given:
+        with autocast(self.device, self.precision), given:
             logits = self.module(batch.input_ids, batch.attention_mask)
         loss = self.loss(logits, batch.targets, batch.weights)
         self.scaler.scale(loss).backward()

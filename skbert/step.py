@@ -124,12 +124,31 @@ class TrainingStep:
         self.on_grad_computed = on_grad_computed
         self.given = given
         self.parameters = [p for p in module.parameters() if p.requires_grad]
+        # Recorded steps write to gradients where these have always been.
+        self.keeps_gradients = False
         # Only fp16 has too few exponent bits for gradients.
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
 
     def __call__(self, batch: Batch) -> Tensor:
         """Train on one batch; return its loss, still on the device."""
-        batch = batch.to(self.device)
+        loss = self.compute(batch.to(self.device))
+        if batch.ends_step:
+            self.schedule.step()
+        return loss
+
+    def compute(self, batch: Batch) -> Tensor:
+        """Do all that is done on the device; the learning rates stay as they are.
+
+        Parameters
+        ----------
+        batch : Batch
+            On the device.
+
+        Returns
+        -------
+        Tensor of shape ()
+            The loss.
+        """
         kernel = attention_kernel(self.device, batch.input_ids.shape[1])
         given = self.given(batch.states)
         with autocast(self.device, self.precision), kernel, given:
@@ -148,5 +167,4 @@ class TrainingStep:
             torch.nn.utils.clip_grad_norm_(self.parameters, self.max_grad_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        self.optimizer.zero_grad(set_to_none=True)
-        self.schedule.step()
+        self.optimizer.zero_grad(set_to_none=not self.keeps_gradients)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from skbert.batching import Batch
 from skbert.compiled import MOST_LENGTHS, CompiledLayers
-from skbert.recorder import Recorder, give_back_memory
+from skbert.recorder import Recorder, RecordingError, give_back_memory
 from skbert.step import TrainingStep
 
 __all__ = ["GraphedForward", "GraphedStep", "with_graphs"]
@@ -110,8 +110,7 @@ class _Shapes(Generic[Recorded]):
             self._works = False
             warnings.warn(
                 f"No CUDA graph can be made of this model ({_brief(error)}): "
-                f"{self._what} goes "
-                "on without, with the same results but slower.",
+                f"{self._what} goes on without, with the same results but slower.",
                 UserWarning,
                 stacklevel=2,
             )
@@ -212,6 +211,8 @@ class GraphedStep:
         try:
             with self._compiled.in_place():
                 recorded = make()
+        except RecordingError:  # the compiler has done its work
+            raise
         except Exception as error:  # compilers fail in many ways
             self._compiled = None
             warnings.warn(

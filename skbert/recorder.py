@@ -7,7 +7,7 @@ from functools import cache
 
 import torch
 
-__all__ = ["CudaRecorder", "Recorder", "give_back_memory"]
+__all__ = ["CudaRecorder", "Recorder", "RecordingError", "give_back_memory"]
 
 # Called with a function and with another that warms up for it; returns what does again
 # what the function does. The function need not run before that.
@@ -16,6 +16,10 @@ Recorder = Callable[[Callable[[], object], Callable[[], object]], Callable[[], o
 # Graphs whose recording failed. torch's allocator keeps a pointer to such a graph, and
 # believes for good that it is being recorded: it gives no memory back any more.
 _broken: list = []
+
+
+class RecordingError(RuntimeError):
+    """A function runs, but cannot be recorded."""
 
 
 class CudaRecorder:
@@ -38,7 +42,7 @@ class CudaRecorder:
     ) -> Callable[[], object]:  # pragma: gpu
         """Record ``function``; return what replays it."""
         if _broken:
-            raise RuntimeError("an earlier recording failed in this process")
+            raise RecordingError("an earlier recording failed in this process")
         stream = _recording_stream(self._device)
         with torch.cuda.device(self._device):
             current = torch.cuda.current_stream()
@@ -67,11 +71,13 @@ class CudaRecorder:
                 capture_error_mode="thread_local",  # others may use the device
             ):
                 function()
-        except BaseException:
+        except BaseException as error:
             # Up to torch 2.9 a generator believes for good that it is being recorded,
             # and eager dropout fails.
             generator.graphsafe_set_state(spare)
             _broken.append(graph)
+            if isinstance(error, Exception):
+                raise RecordingError(str(error)) from error
             raise
         return graph.replay
 

@@ -22,7 +22,7 @@ from skbert.batching import Batch
 from skbert.compiled import MOST_LENGTHS, CompiledLayers
 from skbert.graphs import GraphedForward, GraphedStep, with_graphs
 from skbert.losses import MultiLabelLoss
-from skbert.recorder import CudaRecorder
+from skbert.recorder import CudaRecorder, RecordingError
 from skbert.step import TrainingStep, linear_schedule
 
 CPU = torch.device("cpu")
@@ -194,6 +194,29 @@ def test_shapes_are_recorded_when_they_come_often():
     assert graphed.n_shapes == 1
 
 
+def test_what_a_recording_writes_to_stays_where_it_is():
+    # A CUDA graph knows nothing but addresses.
+    _, graphed = twins()
+    step = graphed.step
+
+    def addresses():
+        tensors = [group["lr"] for group in step.optimizer.param_groups]
+        for parameter in step.parameters:
+            state = step.optimizer.state[parameter].values()
+            tensors += [parameter, parameter.grad, *state]
+        for recorded in graphed._shapes._recorded.values():
+            tensors += [recorded._loss, *vars(recorded._batch).values()]
+        return [t.data_ptr() for t in tensors if torch.is_tensor(t)]
+
+    batches = make_batches(40, accumulation=2)
+    losses(graphed, batches)
+    assert graphed.n_shapes == 4
+    before = addresses()
+    # other lengths, which run eagerly, in between
+    losses(graphed, [*batches, make_batch(width=5), *batches[:7]])
+    assert addresses() == before
+
+
 def test_losses_stay_what_they_were():
     _, graphed = twins()
     found = [graphed(make_batch(seed=i)) for i in range(8)]
@@ -360,6 +383,20 @@ def test_layers_that_cannot_be_compiled_are_recorded_as_they_are(
         assert_equal(eager, graphed, make_batches(20))
     assert len(record) == 1
     assert graphed.n_shapes == 2
+    assert "forward" not in vars(graphed.step.module.layer)
+
+
+def test_compiled_layers_that_cannot_be_recorded_run_eagerly(eager_backend):
+    def fails(function, warm_up):
+        warm_up()
+        raise RecordingError("it waits for the device")
+
+    eager, graphed = twins()
+    graphed = with_layers(graphed)
+    graphed._recorder = fails
+    with pytest.warns(UserWarning, match="No CUDA graph.*it waits") as record:
+        assert_equal(eager, graphed, make_batches(20))
+    assert len(record) == 1
     assert "forward" not in vars(graphed.step.module.layer)
 
 

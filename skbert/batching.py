@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -21,6 +23,7 @@ __all__ = [
     "pad",
     "prediction_rows",
     "prediction_tokens",
+    "sent",
 ]
 
 # Texts are sorted by length within windows of this many batches: enough for batches
@@ -32,6 +35,13 @@ _WINDOW = 50
 # idle (docs/performance.md).
 _TOKENS_PER_THREAD = 1024
 _MOST_TOKENS = 2048
+
+# GPUs want more: launching the kernels of a batch takes some ten milliseconds, in which
+# an H100 computes this many tokens of BERT-base. An estimate, not measured.
+_CUDA_TOKENS = 16_384
+
+# Most lengths that a coarse padding has: every one costs a CUDA graph.
+_COARSE_LENGTHS = 16
 
 
 @dataclass(frozen=True)
@@ -59,16 +69,32 @@ class LabelledTokens:
 
     def loss_weights(self, rows: np.ndarray) -> np.ndarray:
         """Return the weight of each cell in the loss, shape (len(rows), n_labels)."""
-        weights = self.targets.known[rows].astype(np.float32)
-        if self.sample_weight is not None:
-            scaled = self.sample_weight[rows] / self._mean_weight
-            weights *= scaled[:, np.newaxis].astype(np.float32)
-        return weights
+        return self.targets.known[rows] * self.row_weights[rows, np.newaxis]
 
     @cached_property
-    def _mean_weight(self) -> float:
+    def row_weights(self) -> np.ndarray:
+        """The weight of each row in the loss, shape (n_samples,), float32."""
+        if self.sample_weight is None:
+            return np.ones(len(self), dtype=np.float32)
         # One mean for the whole set: a row of weight 2 counts twice in any company.
-        return 1.0 if self.sample_weight is None else float(self.sample_weight.mean())
+        return (self.sample_weight / self.sample_weight.mean()).astype(np.float32)
+
+    def gather(self, rows: np.ndarray, padding: Padding) -> tuple[torch.Tensor, ...]:
+        """Return some rows as a batch.
+
+        Parameters
+        ----------
+        rows : ndarray of shape (batch_size,), int
+        padding : Padding
+
+        Returns
+        -------
+        input_ids, attention_mask : Tensor of shape (batch_size, seq_len), int64
+        targets, weights : Tensor of shape (batch_size, n_labels), float32
+        """
+        targets = torch.from_numpy(self.targets.values[rows])
+        weights = torch.from_numpy(self.loss_weights(rows))
+        return *pad(self.tokens, rows, padding), targets, weights
 
 
 @dataclass(frozen=True)
@@ -107,12 +133,19 @@ class Batch:
         states = self.states
         return replace(
             self,
-            input_ids=self.input_ids.to(device, non_blocking=True),
-            attention_mask=self.attention_mask.to(device, non_blocking=True),
-            targets=self.targets.to(device, non_blocking=True),
-            weights=self.weights.to(device, non_blocking=True),
-            states=None if states is None else states.to(device, non_blocking=True),
+            input_ids=sent(self.input_ids, device),
+            attention_mask=sent(self.attention_mask, device),
+            targets=sent(self.targets, device),
+            weights=sent(self.weights, device),
+            states=None if states is None else sent(states, device),
         )
+
+
+def sent(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Return a tensor on ``device``, without a wait for what that is doing."""
+    if device.type == "cuda" and tensor.device.type == "cpu":  # pragma: gpu
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
 
 
 @dataclass(frozen=True)
@@ -124,14 +157,30 @@ class Padding:
     pad_id : int
     multiple_of : int, default=1
         Round the padded length up to a multiple of this.
+    most : int, optional
+        But no further than to this: a model has so many positions.
     """
 
     pad_id: int = 0
     multiple_of: int = 1
+    most: int | None = None
 
     def width(self, longest: int) -> int:
         """Return the padded length of a batch whose longest text has this many."""
-        return -(-max(longest, 1) // self.multiple_of) * self.multiple_of
+        width = _rounded_up(max(longest, 1), self.multiple_of)
+        return width if self.most is None else max(longest, min(width, self.most))
+
+    def coarse(self) -> Padding:
+        """Return a padding to few lengths: multiples of 8, or of more, 16 at most."""
+        multiple = _rounded_up(-(-(self.most or 1) // _COARSE_LENGTHS), 8)
+        return replace(self, multiple_of=math.lcm(self.multiple_of, multiple))
+
+
+_EXACT = Padding()
+
+
+def _rounded_up(number: int, multiple_of: int) -> int:
+    return -(-number // multiple_of) * multiple_of
 
 
 def pad(
@@ -162,13 +211,18 @@ def pad(
 
 def prediction_tokens(device: torch.device) -> int:
     """Return how many tokens, padding included, a prediction batch should have."""
+    if device.type == "cuda":
+        return _CUDA_TOKENS
     if device.type != "cpu":  # pragma: gpu
         return _MOST_TOKENS
     return min(_MOST_TOKENS, _TOKENS_PER_THREAD * torch.get_num_threads())
 
 
 def prediction_rows(
-    tokens: RaggedTokens, *, max_tokens: int = _MOST_TOKENS
+    tokens: RaggedTokens,
+    *,
+    max_tokens: int = _MOST_TOKENS,
+    padding: Padding = _EXACT,
 ) -> Iterator[np.ndarray]:
     """Cut texts into batches of similar length and bounded size, longest first.
 
@@ -180,6 +234,8 @@ def prediction_rows(
     tokens : RaggedTokens
     max_tokens : int, default=2048
         Most tokens of one batch, padding included; a longer text is a batch alone.
+    padding : Padding, optional
+        Batches of one padded length have the same number of texts, but for the last.
 
     Yields
     ------
@@ -193,9 +249,15 @@ def prediction_rows(
     start = 0
     while start < len(order):
         # The first text is the longest: the batch is padded to it.
-        count = max(1, int(max_tokens // max(int(lengths[order[start]]), 1)))
+        count = max(1, max_tokens // padding.width(int(lengths[order[start]])))
         yield order[start : start + count]
         start += count
+
+
+class _Source(Protocol):
+    def gather(
+        self, rows: np.ndarray, padding: Padding
+    ) -> tuple[torch.Tensor, ...]: ...
 
 
 class TrainingBatches:
@@ -216,6 +278,8 @@ class TrainingBatches:
         Batches that make one optimizer step together.
     states : callable, optional
         Called with the rows of a batch and its padded length; returns `Batch.states`.
+    source : ResidentSet, optional
+        Whose ``gather`` makes the batches instead of the dataset's own.
     """
 
     def __init__(
@@ -227,6 +291,7 @@ class TrainingBatches:
         seed: int,
         accumulation: int = 1,
         states: Callable[[np.ndarray, int], torch.Tensor] | None = None,
+        source: _Source | None = None,
     ) -> None:
         self.dataset = dataset
         self.batch_size = batch_size
@@ -234,6 +299,7 @@ class TrainingBatches:
         self.seed = seed
         self.accumulation = accumulation
         self.states = states
+        self.source = dataset if source is None else source
         self.epoch = 0
 
     def __len__(self) -> int:
@@ -267,13 +333,12 @@ class TrainingBatches:
     def _step(self, batches: list[np.ndarray]) -> Iterator[Batch]:
         known = sum(int(self.dataset.targets.known[rows].sum()) for rows in batches)
         for number, rows in enumerate(batches, start=1):
-            ids, mask = pad(self.dataset.tokens, rows, self.padding)
-            weights = self.dataset.loss_weights(rows) / np.float32(max(known, 1))
+            ids, mask, targets, weights = self.source.gather(rows, self.padding)
             yield Batch(
                 input_ids=ids,
                 attention_mask=mask,
-                targets=torch.from_numpy(self.dataset.targets.values[rows]),
-                weights=torch.from_numpy(weights),
+                targets=targets,
+                weights=weights / max(known, 1),
                 ends_step=number == len(batches),
                 states=self.states and self.states(rows, ids.shape[1]),
             )

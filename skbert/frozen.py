@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from skbert.batching import Padding, pad, prediction_rows
+from skbert.batching import Padding, pad, prediction_rows, prediction_tokens
 from skbert.device import autocast, storage_dtype
 from skbert.frozen_part import FrozenEncoder, FrozenLayers, frozen_part
 from skbert.module import MultiLabelModule
@@ -125,8 +125,9 @@ def _fill(
 ) -> bool:
     """Compute all states; say whether they can be kept."""
     states.part.module.eval()
+    budget = prediction_tokens(device)
     batches = tqdm(
-        list(prediction_rows(tokens)),
+        list(prediction_rows(tokens, max_tokens=budget, padding=padding)),
         desc="frozen layers",
         leave=False,
         disable=None if progress else True,

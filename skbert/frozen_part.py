@@ -16,7 +16,7 @@ from skbert.randomness import isolated_random_state
 from skbert.structure import encoder_layers
 from skbert.tokenization import RaggedTokens
 
-__all__ = ["FrozenEncoder", "FrozenLayers", "frozen_part"]
+__all__ = ["FrozenEncoder", "FrozenLayers", "frozen_part", "replaced"]
 
 
 def frozen_part(
@@ -146,8 +146,8 @@ class FrozenLayers:
             return answer
 
         with (
-            _replaced([last], "forward", keep),
-            _replaced(self.above, "forward", lambda *args, **kwargs: answer),
+            replaced([last], "forward", keep),
+            replaced(self.above, "forward", lambda *args, **kwargs: answer),
         ):
             self.module.encoder(input_ids=input_ids, attention_mask=attention_mask)
         return self._unpacked(answer)
@@ -172,7 +172,7 @@ class FrozenLayers:
         # Autocast keeps the sum of all layers in float32, whatever was kept of it.
         states = states.to(self._dtype)
         answer = states if self._others is None else (states, *self._others)
-        return _replaced(self.below, "forward", lambda *args, **kwargs: answer)
+        return replaced(self.below, "forward", lambda *args, **kwargs: answer)
 
 
 class FrozenEncoder:
@@ -201,11 +201,11 @@ class FrozenEncoder:
         Shape: (batch_size, 1, width)
         """
         pooled = states.squeeze(1)
-        return _replaced([self.module], "pool", lambda *args: pooled)
+        return replaced([self.module], "pool", lambda *args: pooled)
 
 
 @contextmanager
-def _replaced(
+def replaced(
     modules: list[nn.Module], method: str, function: Callable
 ) -> Iterator[None]:
     """Let ``function`` stand for a method of some modules.

@@ -4,49 +4,85 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from skbert.batching import Padding, pad, prediction_rows, prediction_tokens
+from skbert.batching import Padding, pad, prediction_rows, prediction_tokens, sent
 from skbert.device import autocast
+from skbert.graphs import GraphedForward
+from skbert.recorder import Recorder
 from skbert.tokenization import RaggedTokens
 
-__all__ = ["predict_logits", "working_precision"]
+__all__ = ["Predictor", "working_precision"]
 
 
-@torch.inference_mode()
-def predict_logits(
-    module: nn.Module,
-    tokens: RaggedTokens,
-    *,
-    n_labels: int,
-    padding: Padding,
-    device: torch.device,
-    precision: str,
-) -> np.ndarray:
-    """Compute the logits of all texts.
+class Predictor:
+    """Predicts ragged tokens, part after part; what it records serves all parts.
+
+    A context manager, which gives the memory of its recordings back.
 
     Parameters
     ----------
     module : Module
         In eval mode.
-    tokens : RaggedTokens
     n_labels : int
     padding : Padding
     device : torch.device
     precision : {"fp32", "bf16", "fp16"}
-
-    Returns
-    -------
-    ndarray of shape (n_texts, n_labels), float32
-        In the order of ``tokens``. Only one batch at a time is on the device.
+    record : callable, optional
+        Records the forward passes of shapes that come often, as `CudaRecorder` does.
     """
-    logits = np.empty((len(tokens), n_labels), dtype=np.float32)
-    for rows in prediction_rows(tokens, max_tokens=prediction_tokens(device)):
-        ids, mask = pad(tokens, rows, padding)
-        with autocast(device, precision):
-            batch = module(ids.to(device), mask.to(device))
-        logits[rows] = batch.float().cpu().numpy()
-    return logits
+
+    def __init__(
+        self,
+        module: nn.Module,
+        *,
+        n_labels: int,
+        padding: Padding,
+        device: torch.device,
+        precision: str,
+        record: Recorder | None = None,
+    ) -> None:
+        self._module = module
+        self._n_labels = n_labels
+        self._padding = padding
+        self._device = device
+        self._precision = precision
+        self._graphs = None
+        if record is not None:
+            self._graphs = GraphedForward(self._forward, record=record)
+
+    def __enter__(self) -> Predictor:
+        return self
+
+    def __exit__(self, *error) -> None:
+        if self._graphs is not None:
+            self._graphs.release()
+
+    @torch.inference_mode()
+    def logits(self, tokens: RaggedTokens) -> np.ndarray:
+        """Compute the logits of some texts.
+
+        Parameters
+        ----------
+        tokens : RaggedTokens
+
+        Returns
+        -------
+        ndarray of shape (n_texts, n_labels), float32
+            In the order of ``tokens``. Only one batch at a time is on the device, and
+            the logits, which are read when all of them are there.
+        """
+        forward = self._graphs or self._forward
+        logits = torch.empty(len(tokens), self._n_labels, device=self._device)
+        budget = prediction_tokens(self._device)
+        for rows in prediction_rows(tokens, max_tokens=budget, padding=self._padding):
+            batch = (sent(t, self._device) for t in pad(tokens, rows, self._padding))
+            logits[sent(torch.from_numpy(rows), self._device)] = forward(*batch)
+        return logits.cpu().numpy()
+
+    def _forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        with autocast(self._device, self._precision):
+            return self._module(input_ids, attention_mask).float()
 
 
 @torch.inference_mode()

@@ -6,7 +6,6 @@ import math
 import re
 import sys
 from contextlib import nullcontext
-from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,11 +18,16 @@ from tqdm import tqdm
 
 from skbert.batching import Batch, LabelledTokens, Padding, TrainingBatches
 from skbert.best_weights import BestWeights
+from skbert.compiled import worth_compiling
 from skbert.frozen import frozen_states
-from skbert.inference import predict_logits, working_precision
+from skbert.graphs import GraphedStep, with_graphs
+from skbert.inference import Predictor, working_precision
 from skbert.module import MultiLabelModule
+from skbert.optimizer import continue_optimizer, make_optimizer
+from skbert.recorder import CudaRecorder
+from skbert.resident import ResidentSet
 from skbert.scoring import resolve_scoring
-from skbert.step import TrainingStep, linear_schedule, parameter_groups
+from skbert.step import TrainingStep, linear_schedule
 from skbert.structure import freeze
 from skbert.tokenization import RaggedTokens
 
@@ -150,7 +154,7 @@ class MultiLabelNet(NeuralNet):
         )
         self.precision_ = working_precision(
             self.module_.to(self.device),
-            padding=self.padding,
+            padding=self._padding,
             device=torch.device(self.device),
             precision=self.precision,
             asked=self.asked_precision,
@@ -159,16 +163,13 @@ class MultiLabelNet(NeuralNet):
 
     def initialize_optimizer(self, triggered_directly=None):
         """Create AdamW (Loshchilov and Hutter 2019) over the trainable parameters."""
-        self.optimizer_ = torch.optim.AdamW(
-            parameter_groups(
-                self.module_.named_parameters(),
-                {name for name, _ in self.module_.head_parameters()},
-                learning_rate=self.lr,
-                head_learning_rate=self.head_lr,
-                weight_decay=self.weight_decay,
-            ),
-            # One kernel for all parameters.
-            fused=torch.device(self.device).type in ("cpu", "cuda"),
+        self.optimizer_ = make_optimizer(
+            self.module_,
+            learning_rate=self.lr,
+            head_learning_rate=self.head_lr,
+            weight_decay=self.weight_decay,
+            device=torch.device(self.device),
+            recorded=self._on_cuda,
         )
         return self
 
@@ -179,6 +180,15 @@ class MultiLabelNet(NeuralNet):
     def get_iterator(self, dataset: LabelledTokens, training: bool = False):
         """Return the batches of the fit, or a validation set as it is."""
         return self.batches_ if training else dataset
+
+    @property
+    def _on_cuda(self) -> bool:
+        return torch.device(self.device).type == "cuda"
+
+    @property
+    def _padding(self) -> Padding:
+        # Each length costs a CUDA graph.
+        return self.padding.coarse() if self._on_cuda else self.padding
 
     # --- training -----------------------------------------------------------------
 
@@ -201,9 +211,11 @@ class MultiLabelNet(NeuralNet):
         """
         self.initialize()
         if optimizer_state is not None:
-            _continue_optimizer(self.optimizer_, optimizer_state)
+            continue_optimizer(self.optimizer_, optimizer_state)
         with self._frozen_states(sets) as self.frozen_:
             self._train(sets)
+        if isinstance(self.step_, GraphedStep):
+            self.step_.release()
         self.best_.restore(self.module_)
         # They hold the data, the gradients and the optimizer's moments: gigabytes
         # that prediction never needs.
@@ -228,22 +240,24 @@ class MultiLabelNet(NeuralNet):
             trainable_layers=self.trainable_layers,
             always_eval=self.always_eval_,
             max_epochs=self.max_epochs,
-            padding=self.padding,
+            padding=self._padding,
             device=torch.device(self.device),
             precision=self.precision_,
             progress=bool(self.verbose),
         )
 
     def _train(self, sets: TrainingSets) -> None:
+        device = torch.device(self.device)
         self.batches_ = TrainingBatches(
             sets.train,
             batch_size=self.batch_size,
-            padding=self.padding,
+            padding=self._padding,
             seed=self.seed,
             accumulation=self.accumulation,
             states=self.frozen_ and self.frozen_.take,
+            source=ResidentSet(sets.train, device) if self._on_cuda else None,
         )
-        self.step_ = self._make_step(self.batches_.n_steps * self.max_epochs)
+        self.step_ = self._make_step()
         self.best_ = BestWeights()
         self.interrupted_ = False
         self.notify("on_train_begin", X=sets, y=None)
@@ -258,8 +272,9 @@ class MultiLabelNet(NeuralNet):
             pass
         self.notify("on_train_end", X=sets, y=None)
 
-    def _make_step(self, n_steps: int) -> TrainingStep:
-        return TrainingStep(
+    def _make_step(self) -> TrainingStep | GraphedStep:
+        n_steps = self.batches_.n_steps * self.max_epochs
+        step = TrainingStep(
             self.module_,
             self.criterion_,
             self.optimizer_,
@@ -269,6 +284,16 @@ class MultiLabelNet(NeuralNet):
             max_grad_norm=self.max_grad_norm,
             on_grad_computed=self._gradient_hook(),
             given=self.frozen_.given if self.frozen_ else nullcontext,
+        )
+        if not self._on_cuda:
+            return step
+        return with_graphs(
+            step,
+            batch_size=min(self.batch_size, len(self.batches_.dataset)),
+            record=CudaRecorder(step.device),
+            layers=worth_compiling(
+                self.module_.encoder, len(self.batches_) * self.max_epochs
+            ),
         )
 
     def _is_stale(self) -> bool:
@@ -382,7 +407,9 @@ class MultiLabelNet(NeuralNet):
 
     def __getstate__(self):
         # `module` and `module_` are one object; skorch would pickle it twice.
-        return {**super().__getstate__(), "module": None}
+        state = {**super().__getstate__(), "module": None}
+        state.pop("step_", None)  # while training: graphs belong to one process
+        return state
 
     def __setstate__(self, state):
         super().__setstate__(state)
@@ -392,15 +419,21 @@ class MultiLabelNet(NeuralNet):
 
     def predict_logits(self, tokens: RaggedTokens) -> np.ndarray:
         """Return the logits, shape (n_texts, n_labels), float32."""
+        with self.predictor() as predictor:
+            return predictor.logits(tokens)
+
+    def predictor(self) -> Predictor:
+        """Return what predicts texts that come in several parts."""
         if self.module_.training:
             self.module_.eval()
-        return predict_logits(
+        device = torch.device(self.device)
+        return Predictor(
             self.module_,
-            tokens,
             n_labels=self.module_.output_layer.out_features,
-            padding=self.padding,
-            device=torch.device(self.device),
+            padding=self._padding,
+            device=device,
             precision=self.precision_,
+            record=CudaRecorder(device) if self._on_cuda else None,
         )
 
     def infer(self, x: Batch, **fit_params) -> Tensor:
@@ -411,18 +444,6 @@ class MultiLabelNet(NeuralNet):
     def get_loss(self, y_pred: Tensor, y_true: Batch, X=None, training=False):
         """Return the loss of logits against a batch."""
         return self.criterion_(y_pred, y_true.targets, y_true.weights)
-
-
-def _continue_optimizer(optimizer: torch.optim.Optimizer, state: dict) -> None:
-    """Take over an earlier fit's moments, where they are of the same parameters."""
-    shapes = [len(group["params"]) for group in optimizer.param_groups]
-    if shapes != [len(group["params"]) for group in state["param_groups"]]:
-        return  # other layers are trainable now
-    fresh = [dict(group, params=None) for group in optimizer.param_groups]
-    optimizer.load_state_dict(deepcopy(state))
-    for group, new in zip(optimizer.param_groups, fresh, strict=True):
-        group.update({key: new[key] for key in ("lr", "weight_decay")})
-        group.pop("initial_lr", None)
 
 
 def _discard(row: str) -> None:

@@ -8,11 +8,13 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from skbert.batching import Batch
 from skbert.device import autocast
+from skbert.embedding_gradients import EmbeddingGradients
 
 __all__ = ["TrainingStep", "linear_schedule", "parameter_groups"]
 
@@ -124,28 +126,60 @@ class TrainingStep:
         self.on_grad_computed = on_grad_computed
         self.given = given
         self.parameters = [p for p in module.parameters() if p.requires_grad]
+        self.embedding_gradients = EmbeddingGradients(module)
+        # Recorded steps write to gradients where these have always been.
+        self.keeps_gradients = False
         # Only fp16 has too few exponent bits for gradients.
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
 
     def __call__(self, batch: Batch) -> Tensor:
         """Train on one batch; return its loss, still on the device."""
-        batch = batch.to(self.device)
-        given = self.given(batch.states)
-        with autocast(self.device, self.precision), given:
-            logits = self.module(batch.input_ids, batch.attention_mask)
-        loss = self.loss(logits, batch.targets, batch.weights)
-        self.scaler.scale(loss).backward()
+        loss = self.compute(batch.to(self.device))
+        if batch.ends_step:
+            self.schedule.step()
+        return loss
+
+    def compute(self, batch: Batch) -> Tensor:
+        """Do all that is done on the device; the learning rates stay as they are.
+
+        Parameters
+        ----------
+        batch : Batch
+            On the device.
+
+        Returns
+        -------
+        Tensor of shape ()
+            The loss.
+        """
+        loss = self._backward(batch)
         if self.on_grad_computed is not None:
             self.on_grad_computed(batch)
         if batch.ends_step:
             self._update()
         return loss.detach()
 
+    def _backward(self, batch: Batch) -> Tensor:
+        given = self.given(batch.states)
+        with self.embedding_gradients.collected():
+            with autocast(self.device, self.precision), given:
+                logits = self.module(batch.input_ids, batch.attention_mask)
+            loss = self.loss(logits, batch.targets, batch.weights)
+            self.scaler.scale(loss).backward()
+        return loss
+
     def _update(self) -> None:
         if self.max_grad_norm is not None:
             self.scaler.unscale_(self.optimizer)
-            torch.nn.utils.clip_grad_norm_(self.parameters, self.max_grad_norm)
+            self._clip(self.max_grad_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        self.optimizer.zero_grad(set_to_none=True)
-        self.schedule.step()
+        self.embedding_gradients.clear()
+        self.optimizer.zero_grad(set_to_none=not self.keeps_gradients)
+
+    def _clip(self, largest: float) -> None:
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        norm = get_total_norm(gradients)
+        # A GPU would have to be waited for; elsewhere most steps need no change.
+        if self.device.type == "cuda" or norm > largest:
+            clip_grads_with_norm_(self.parameters, largest, norm)

@@ -172,9 +172,10 @@ def chunk_logits(
     ------
     ndarray of shape (len(chunk), n_labels), float64
     """
-    with closing(one_ahead(chunks, tokenized)) as tokens_of_chunks:
+    ahead = closing(one_ahead(chunks, tokenized))
+    with ahead as tokens_of_chunks, net.predictor() as predictor:
         for tokens in tokens_of_chunks:
-            yield net.predict_logits(tokens).astype(np.float64)
+            yield predictor.logits(tokens).astype(np.float64)
 
 
 def rows_of(

@@ -43,9 +43,10 @@ class EncoderStructure:
         pooling : {"native", "mean"}
         max_length : int
         """
+        most = -(-max_length // self.group) * self.group
         if self.group > 1 and pooling == "mean":
-            return Padding(pad_id, -(-max_length // self.group) * self.group)
-        return Padding(pad_id, self.group)
+            return Padding(pad_id, most, most)
+        return Padding(pad_id, self.group, most)
 
 
 def encoder_structure(config: PreTrainedConfig) -> EncoderStructure:

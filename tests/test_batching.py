@@ -50,6 +50,30 @@ def test_padding_is_rounded_up():
     assert mask.sum() == 5
 
 
+def test_padding_ends_where_the_model_does():
+    padding = Padding(0, multiple_of=8, most=12)
+    assert [padding.width(n) for n in (0, 1, 8, 9, 12)] == [8, 8, 8, 12, 12]
+    assert padding.width(13) == 13  # what is longer is the model's to refuse
+
+
+@pytest.mark.parametrize("most", [5, 60, 64, 128, 200, 512, 8192])
+@pytest.mark.parametrize("group", [1, 4])
+def test_a_coarse_padding_has_few_lengths(most, group):
+    most = -(-most // group) * group
+    padding = Padding(7, group, most).coarse()
+    widths = {padding.width(n) for n in range(1, most + 1)}
+    assert len(widths) <= 16
+    assert max(widths) == most
+    assert all(width % 8 == 0 or width == most for width in widths)
+    assert all(width % group == 0 for width in widths)
+    assert padding.pad_id == 7
+
+
+def test_one_length_for_all_stays_one():
+    padding = Padding(0, 36, 36).coarse()
+    assert {padding.width(n) for n in range(1, 37)} == {36}
+
+
 def test_a_text_without_tokens_is_one_padding_token():
     ids, mask = pad(ragged([0, 2]), np.array([0]), Padding(pad_id=3))
     assert ids.tolist() == [[3]]
@@ -68,6 +92,20 @@ def test_prediction_batches_cover_all_rows_within_the_budget():
 def test_a_text_over_the_budget_is_a_batch_alone():
     rows = list(prediction_rows(ragged([3, 1000, 3]), max_tokens=10))
     assert [sorted(r.tolist()) for r in rows] == [[1], [0, 2]]
+
+
+def test_batches_of_one_padded_length_have_as_many_texts():
+    lengths = np.random.default_rng(0).integers(1, 60, size=500)
+    padding = Padding(0, 8, 60)
+    rows = list(prediction_rows(ragged(lengths), max_tokens=128, padding=padding))
+    assert sorted(np.concatenate(rows)) == list(range(500))
+    shapes = {(padding.width(lengths[r].max()), len(r)) for r in rows[:-1]}
+    assert shapes == {(width, 128 // width) for width, _ in shapes}
+    assert len(shapes) == 8
+
+
+def test_gpus_get_larger_batches():
+    assert prediction_tokens(torch.device("cuda")) > 2048
 
 
 def test_one_thread_gets_smaller_batches():

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from skbert.batching import Padding
-from skbert.inference import predict_logits, working_precision
+from skbert.inference import Predictor, working_precision
 from skbert.tokenization import RaggedTokens
 
 CPU = torch.device("cpu")
@@ -31,7 +31,8 @@ def ragged(lengths):
 
 def predict(module, tokens, **kwargs):
     options = {"padding": Padding(9), "device": CPU, "precision": "fp32"}
-    return predict_logits(module, tokens, n_labels=2, **(options | kwargs))
+    with Predictor(module, n_labels=2, **(options | kwargs)) as predictor:
+        return predictor.logits(tokens)
 
 
 def test_logits_come_in_the_order_of_the_texts():
@@ -51,6 +52,32 @@ def test_batches_are_bounded_and_hardly_padded():
     cells = [rows * width for rows, width in module.shapes]
     assert max(cells) <= 2048
     assert sum(cells) < 1.1 * lengths.sum()
+
+
+def test_what_is_recorded_serves_all_parts():
+    # Stands for a CUDA graph: called once more on the same memory.
+    n_recordings = 0
+
+    def record(function, warm_up):
+        nonlocal n_recordings
+        n_recordings += 1
+        warm_up()
+        return function
+
+    parts = [ragged(np.full(100, 40)), ragged(np.full(333, 40)), ragged([40, 3])]
+    with Predictor(
+        Counter(),
+        n_labels=2,
+        padding=Padding(9, 8, 44),
+        device=CPU,
+        precision="fp32",
+        record=record,
+    ) as predictor:
+        for tokens in parts:
+            logits = predictor.logits(tokens)
+            np.testing.assert_array_equal(logits, predict(Counter(), tokens))
+        assert predictor._graphs.n_shapes == n_recordings == 1
+    assert predictor._graphs.n_shapes == 0
 
 
 def test_no_gradient_is_recorded():

@@ -1,0 +1,373 @@
+"""Graphs: steps and predictions recorded once per shape, replayed with one launch.
+
+On a GPU an eager step of a small batch is a thousand launches of kernels that are done
+before the next one is launched. A CUDA graph is all of them in one launch; it reads and
+writes the same memory every time.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import fields, replace
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from skbert.batching import Batch
+from skbert.compiled import MOST_LENGTHS, CompiledLayers
+from skbert.recorder import Recorder, RecordingError, give_back_memory
+from skbert.step import TrainingStep
+
+__all__ = ["GraphedForward", "GraphedStep", "with_graphs"]
+
+Recorded = TypeVar("Recorded")
+
+# Batches of one shape that run eagerly before the shape is recorded. Recording costs
+# about as much as so many: two warm-ups, the function itself, waits for the device.
+# Whatever a fit's length, no more than twice the best choice is spent so. A prediction
+# has a third of a training step's launches, hidden behind large batches.
+_EAGER_STEPS = 4
+_EAGER_PREDICTIONS = 8
+
+# One recording at a time in a process, and no replay meanwhile: torch's generator of
+# random numbers is shared by all threads and refuses both. Other threads may go on with
+# predictions, which draw none. A hook of the model may predict: hence reentrant.
+_RECORDING = threading.RLock()
+
+
+def with_graphs(
+    step: TrainingStep,
+    *,
+    batch_size: int,
+    record: Recorder,
+    layers: Iterable[nn.Module] = (),
+) -> TrainingStep | GraphedStep:
+    """Return a step that is recorded, or the step itself where it cannot be.
+
+    At fp16 it cannot: the scaler of the losses keeps part of its state in Python. Nor
+    can it where a callback looks at the gradients, of which a warning tells.
+
+    Parameters
+    ----------
+    step : TrainingStep
+    batch_size : int
+    record : callable
+    layers : iterable of Module, default=()
+        As of `GraphedStep`.
+    """
+    if step.precision == "fp16":
+        return step
+    if step.on_grad_computed is not None:
+        warnings.warn(
+            "A callback looks at the gradients, so training goes on without CUDA "
+            "graphs: with the same results but slower.",
+            UserWarning,
+            stacklevel=2,
+        )
+        return step
+    return GraphedStep(step, batch_size=batch_size, record=record, layers=layers)
+
+
+class _Shapes(Generic[Recorded]):
+    """What is recorded of each shape.
+
+    Parameters
+    ----------
+    n_eager : int
+        How often a shape is seen before it is recorded.
+    what : str
+        What goes on without recordings after a failure, for the warning.
+    """
+
+    def __init__(self, n_eager: int, what: str) -> None:
+        self._n_eager = n_eager
+        self._what = what
+        self._seen: Counter[Hashable] = Counter()
+        self._recorded: dict[Hashable, Recorded] = {}
+        self._works = True
+
+    def __len__(self) -> int:
+        return len(self._recorded)
+
+    def get(self, shape: Hashable, record: Callable[[], Recorded]) -> Recorded | None:
+        """Return what is recorded of a shape; None where it runs eagerly."""
+        if shape in self._recorded:
+            return self._recorded[shape]
+        self._seen[shape] += 1
+        if not self._works or self._seen[shape] <= self._n_eager:
+            return None
+        try:
+            self._recorded[shape] = record()
+        except Exception as error:
+            # Anything that an architecture does may be impossible to record. What is
+            # wrong in itself fails once more where it runs eagerly.
+            self.clear()
+            self._works = False
+            warnings.warn(
+                f"No CUDA graph can be made of this model ({_brief(error)}): "
+                f"{self._what} goes on without, with the same results but slower.",
+                UserWarning,
+                stacklevel=2,
+            )
+            return None
+        return self._recorded[shape]
+
+    def clear(self) -> None:
+        """Forget all shapes and give their memory back."""
+        self._seen.clear()
+        if self._recorded:
+            self._recorded.clear()
+            give_back_memory()
+
+
+def _brief(error: Exception) -> str:
+    # torch adds paragraphs of advice for its own developers.
+    return " ".join(str(error).split("\n\n")[0].split())
+
+
+class GraphedStep:
+    """A training step that is recorded once per shape; elsewhere it runs eagerly.
+
+    The first batches of a shape run eagerly. They create the gradients and the
+    optimizer's state, which recorded steps then write in place.
+
+    Parameters
+    ----------
+    step : TrainingStep
+        Without ``on_grad_computed``: nobody can look at what a replay computes.
+    batch_size : int
+        Rows of a recorded batch. A shorter one is filled up with rows of no weight.
+    record : callable
+        A `CudaRecorder`, or a stand-in.
+    layers : iterable of Module, default=()
+        To be compiled while steps are recorded.
+    """
+
+    def __init__(
+        self,
+        step: TrainingStep,
+        *,
+        batch_size: int,
+        record: Recorder,
+        layers: Iterable[nn.Module] = (),
+    ) -> None:
+        self.step = step
+        self.batch_size = batch_size
+        self._recorder = record
+        layers = list(layers)
+        self._compiled = CompiledLayers(layers) if layers else None
+        self._compiled_lengths: set[int] = set()
+        self._shapes: _Shapes[_RecordedStep] = _Shapes(_EAGER_STEPS, "training")
+        self._trainable = self._flags()
+        step.keeps_gradients = True
+
+    @property
+    def n_shapes(self) -> int:
+        """Number of recorded shapes."""
+        return len(self._shapes)
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """Train on one batch; return its loss, still on the device."""
+        batch = batch.to(self.step.device)
+        with _RECORDING:
+            self._follow_thawing()
+            recorded = self._shapes.get(_shape(batch), partial(self._record, batch))
+            if recorded is None:
+                return self.step(batch)
+            loss = recorded(batch)
+        if batch.ends_step:
+            self.step.schedule.step()
+        return loss
+
+    def release(self) -> None:
+        """Give up the recordings and their memory."""
+        self._shapes.clear()
+
+    def _flags(self) -> list[bool]:
+        return [parameter.requires_grad for parameter in self.step.parameters]
+
+    def _follow_thawing(self) -> None:
+        """Start anew where a callback has frozen or thawed something."""
+        flags = self._flags()
+        if flags == self._trainable:
+            return
+        self._trainable = flags
+        self._shapes.clear()
+        for parameter in self.step.parameters:
+            if not parameter.requires_grad:
+                parameter.grad = None  # the optimizer passes over it, as it should
+
+    def _record(self, batch: Batch) -> _RecordedStep:
+        make = partial(_RecordedStep, self.step, batch, self.batch_size, self._recorder)
+        length = batch.input_ids.shape[1]
+        lengths = self._compiled_lengths | {length}
+        if self._compiled is None or len(lengths) > MOST_LENGTHS:
+            return make()
+        try:
+            with self._compiled.in_place():
+                recorded = make()
+        except RecordingError:  # the compiler has done its work
+            raise
+        except Exception as error:  # compilers fail in many ways
+            self._compiled = None
+            warnings.warn(
+                f"The layers cannot be compiled here ({_brief(error)}): training goes "
+                "on without, with the same results but slower.",
+                UserWarning,
+                stacklevel=2,
+            )
+            return make()
+        self._compiled_lengths = lengths
+        return recorded
+
+
+class _RecordedStep:
+    """A training step of one shape: the memory it reads, and its replay.
+
+    Parameters
+    ----------
+    step : TrainingStep
+    batch : Batch
+        Of the shape; its rows are not used.
+    n_rows : int
+    record : callable
+    """
+
+    def __init__(
+        self, step: TrainingStep, batch: Batch, n_rows: int, record: Recorder
+    ) -> None:
+        self._batch = buffers = _blank(batch, n_rows)
+        self._loss = result = torch.zeros((), device=step.device)
+        others = [step.device] if step.device.type == "cuda" else []
+
+        def warm_up() -> None:
+            # Without weights the gradients are zero: nothing changes, wherever in an
+            # optimizer step this happens. The masks are not all ones, for which
+            # transformers would take another path than while it is recorded.
+            with torch.random.fork_rng(others):
+                step.compute(replace(buffers, ends_step=False))
+
+        self._replay = record(lambda: result.copy_(step.compute(buffers)), warm_up)
+        # Recorded by address: they must live even if somebody sets them to None.
+        self._gradients = [parameter.grad for parameter in step.parameters]
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """Train on a batch; return its loss, still on the device."""
+        _fill(self._batch, batch)
+        self._replay()
+        return self._loss.clone()  # the next replay writes to it
+
+
+def _shape(batch: Batch) -> Hashable:
+    states = (
+        None if batch.states is None else (batch.states.shape[1:], batch.states.dtype)
+    )
+    return batch.input_ids.shape[1], batch.ends_step, states
+
+
+def _tensors(batch: Batch) -> dict[str, Tensor]:
+    found = {field.name: getattr(batch, field.name) for field in fields(batch)}
+    return {name: value for name, value in found.items() if torch.is_tensor(value)}
+
+
+def _blank(batch: Batch, n_rows: int) -> Batch:
+    """Return a batch of ``n_rows`` rows without weight, like another one."""
+    empty: dict[str, Any] = {
+        name: tensor.new_empty((n_rows, *tensor.shape[1:]))
+        for name, tensor in _tensors(batch).items()
+    }
+    blank = replace(batch, **empty)
+    _blank_rows(blank, 0)
+    return blank
+
+
+def _fill(buffers: Batch, batch: Batch) -> None:
+    """Copy a batch into the first rows; leave none of the others a weight."""
+    sources = _tensors(batch)
+    for name, buffer in _tensors(buffers).items():
+        buffer[: len(batch)].copy_(sources[name], non_blocking=True)
+    if len(batch) < len(buffers):
+        _blank_rows(buffers, len(batch))
+
+
+def _blank_rows(buffers: Batch, start: int) -> None:
+    for buffer in _tensors(buffers).values():
+        buffer[start:] = 0
+    # Attention to nothing, and the mean of nothing, are not defined.
+    buffers.attention_mask[start:, 0] = 1
+
+
+class GraphedForward:
+    """A forward pass that is recorded once per shape.
+
+    Parameters
+    ----------
+    forward : callable
+        Called with ``(input_ids, attention_mask)`` on the device; returns logits.
+    record : callable
+        A `CudaRecorder`, or a stand-in.
+    """
+
+    def __init__(
+        self, forward: Callable[[Tensor, Tensor], Tensor], *, record: Recorder
+    ) -> None:
+        self._forward = forward
+        self._recorder = record
+        self._shapes: _Shapes[_RecordedForward] = _Shapes(
+            _EAGER_PREDICTIONS, "prediction"
+        )
+
+    @property
+    def n_shapes(self) -> int:
+        """Number of recorded shapes."""
+        return len(self._shapes)
+
+    def __call__(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return the logits; the next batch of this shape may write over them.
+
+        Shape: (batch_size, seq_len) twice -> (batch_size, n_labels)
+        """
+        with _RECORDING:
+            recorded = self._shapes.get(
+                tuple(input_ids.shape), partial(self._record, input_ids)
+            )
+            if recorded is not None:
+                return recorded(input_ids, attention_mask)
+        return self._forward(input_ids, attention_mask)
+
+    def _record(self, input_ids: Tensor) -> _RecordedForward:
+        return _RecordedForward(self._forward, input_ids, self._recorder)
+
+    def release(self) -> None:
+        """Give up the recordings and their memory."""
+        self._shapes.clear()
+
+
+class _RecordedForward:
+    """A forward pass of one shape: the memory it reads and writes, and its replay."""
+
+    def __init__(
+        self,
+        forward: Callable[[Tensor, Tensor], Tensor],
+        input_ids: Tensor,
+        record: Recorder,
+    ) -> None:
+        self._ids = ids = torch.zeros_like(input_ids)
+        self._mask = mask = torch.zeros_like(input_ids)
+        mask[:, 0] = 1
+        self._logits = result = forward(ids, mask)
+        self._replay = record(
+            lambda: result.copy_(forward(ids, mask)), lambda: forward(ids, mask)
+        )
+
+    def __call__(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return the logits, shape (batch_size, n_labels)."""
+        self._ids.copy_(input_ids, non_blocking=True)
+        self._mask.copy_(attention_mask, non_blocking=True)
+        self._replay()
+        return self._logits

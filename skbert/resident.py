@@ -1,0 +1,60 @@
+"""Resident: a training set that lies on the device, where its batches are made."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from skbert.batching import LabelledTokens, Padding, sent
+
+__all__ = ["ResidentSet"]
+
+
+class ResidentSet:
+    """A training set on a device; the host sends the numbers of rows alone.
+
+    Parameters
+    ----------
+    dataset : LabelledTokens
+    device : torch.device
+
+    Notes
+    -----
+    Four bytes a token and two a cell of the targets: GoEmotions takes 6 MB.
+    """
+
+    def __init__(self, dataset: LabelledTokens, device: torch.device) -> None:
+        tokens, targets = dataset.tokens, dataset.targets
+        self._lengths = tokens.lengths  # the host knows how wide a batch is
+        self._device = device
+        self._ids = torch.from_numpy(tokens.ids).to(device)
+        self._starts = torch.from_numpy(tokens.offsets).to(device)
+        self._targets = torch.from_numpy(targets.values.astype("uint8")).to(device)
+        self._known = torch.from_numpy(targets.known).to(device)
+        self._row_weights = torch.from_numpy(dataset.row_weights).to(device)
+
+    def gather(self, rows: np.ndarray, padding: Padding) -> tuple[Tensor, ...]:
+        """Return some rows as a batch, as `LabelledTokens.gather` does.
+
+        Parameters
+        ----------
+        rows : ndarray of shape (batch_size,), int
+        padding : Padding
+
+        Returns
+        -------
+        input_ids, attention_mask : Tensor of shape (batch_size, seq_len), int64
+        targets, weights : Tensor of shape (batch_size, n_labels), float32
+            On the device, without a wait for it.
+        """
+        width = padding.width(int(self._lengths[rows].max()))
+        at = sent(torch.from_numpy(rows), self._device)
+        # Shape: (batch_size, 1)
+        starts, ends = self._starts[at].unsqueeze(1), self._starts[at + 1].unsqueeze(1)
+        position = starts + torch.arange(width, device=self._device)
+        mask = position < ends
+        ids = self._ids[position.clamp(max=len(self._ids) - 1)].long()
+        ids = ids.masked_fill(~mask, padding.pad_id)
+        weights = self._known[at] * self._row_weights[at].unsqueeze(1)
+        return ids, mask.long(), self._targets[at].float(), weights

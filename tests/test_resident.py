@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+import torch
+
+from skbert.batching import LabelledTokens, Padding, TrainingBatches
+from skbert.resident import ResidentSet
+from skbert.targets import encode_targets
+from skbert.tokenization import RaggedTokens
+
+needs_cuda = pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="needs a CUDA device"
+)
+
+
+@pytest.fixture
+def dataset():
+    """Rows of 0 to 11 tokens, partly unknown targets, sample weights."""
+    rng = np.random.default_rng(0)
+    lengths = np.append(rng.integers(0, 12, size=39), 11)
+    tokens = RaggedTokens(
+        rng.integers(5, 99, size=lengths.sum()).astype(np.int32),
+        np.concatenate([[0], np.cumsum(lengths)]),
+        np.zeros(40, dtype=bool),
+    )
+    y = rng.integers(0, 2, size=(40, 3)).astype(float)
+    y[rng.random(y.shape) < 0.2] = np.nan
+    return LabelledTokens(tokens, encode_targets(y), rng.random(40))
+
+
+def assert_same_batches(dataset, device, padding, **tolerance):
+    options = {"batch_size": 7, "padding": padding, "seed": 0, "accumulation": 2}
+    expected = list(TrainingBatches(dataset, **options))
+    source = ResidentSet(dataset, device)
+    found = list(TrainingBatches(dataset, source=source, **options))
+    assert len(found) == len(expected) == 6
+    for a, b in zip(found, expected, strict=True):
+        assert a.ends_step == b.ends_step
+        for name in ("input_ids", "attention_mask", "targets", "weights"):
+            x, y = getattr(a, name), getattr(b, name)
+            assert (x.dtype, x.device.type) == (y.dtype, device.type)
+            torch.testing.assert_close(x.cpu(), y, **tolerance)
+
+
+@pytest.mark.parametrize("padding", [Padding(3), Padding(3, 8), Padding(0, 8, 11)])
+def test_batches_made_on_the_device_are_those_of_the_host(dataset, padding):
+    assert_same_batches(dataset, torch.device("cpu"), padding, rtol=0, atol=0)
+
+
+@needs_cuda
+def test_batches_made_on_a_gpu(dataset):
+    # A GPU multiplies by the inverse where a processor divides.
+    cuda, padding = torch.device("cuda"), Padding(3, 8)
+    assert_same_batches(dataset, cuda, padding, rtol=1e-6, atol=0)
+
+
+def test_targets_without_sample_weights(dataset):
+    plain = LabelledTokens(dataset.tokens, dataset.targets)
+    source = ResidentSet(plain, torch.device("cpu"))
+    rows = np.array([3, 1])
+    for a, b in zip(
+        source.gather(rows, Padding()), plain.gather(rows, Padding()), strict=True
+    ):
+        assert torch.equal(a, b)

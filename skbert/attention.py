@@ -1,4 +1,4 @@
-"""Attention: the kernel that is fastest at the length of a batch, chosen at each call."""
+"""Attention: the kernel that is fastest at a batch's length, chosen at each call."""
 
 from __future__ import annotations
 

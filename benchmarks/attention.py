@@ -2,10 +2,10 @@
 
     python benchmarks/attention.py
 
-On the default model, for texts of several lengths: with dropout of attention (as
-checkpoints have it), without it and flash attention, without it and plain matrix
-products. `skbert.device.attention_kernel` and the default of `dropout` rest on it. The
-three take turns, so that a slow moment of the machine hits all of them; printed are
+On the default model, for texts of several lengths: torch's attention with dropout (as
+checkpoints have it), without it by torch's flash kernel and by its plain products, and
+skbert's own products. `skbert.attention` and the default of `dropout` rest on it. The
+ways take turns, so that a slow moment of the machine hits all of them; printed are
 the best and the median time in milliseconds.
 """
 
@@ -30,23 +30,25 @@ from skbert.structure import freeze
 N_LABELS = 28
 
 # Batch size, tokens, repetitions.
-SHAPES = [(32, 20, 12), (16, 64, 8), (16, 128, 6), (16, 256, 4), (16, 512, 3)]
+SHAPES = [(32, 20, 12), (16, 64, 8), (16, 128, 6), (16, 256, 4), (8, 512, 3)]
 
-# Name -> dropout of attention, and the context that chooses the kernel.
-WAYS: dict[str, tuple[float, Callable]] = {
-    "dropout": (0.1, nullcontext),
-    "flash": (0.0, nullcontext),
-    "plain": (0.0, lambda: sdpa_kernel(SDPBackend.MATH)),
+# Name -> implementation, dropout of attention, the context that chooses the kernel.
+WAYS: dict[str, tuple[str, float, Callable]] = {
+    "dropout": ("sdpa", 0.1, nullcontext),
+    "flash": ("sdpa", 0.0, lambda: sdpa_kernel(SDPBackend.FLASH_ATTENTION)),
+    "math": ("sdpa", 0.0, lambda: sdpa_kernel(SDPBackend.MATH)),
+    "skbert": ("skbert", 0.0, nullcontext),
 }
 
 
-def make_step(attention_dropout: float) -> TrainingStep:
+def make_step(implementation: str, attention_dropout: float) -> TrainingStep:
     """Return a step of the default recipe."""
     folder = open_checkpoint(DEFAULT_MODEL).folder
     config = load_config(folder)
     with mock.patch("skbert.module.set_dropout"):  # this script sets it
         config.attention_probs_dropout_prob = attention_dropout
         module, _ = build_module(folder, config, n_labels=N_LABELS, pooling="mean")
+    module.encoder.set_attn_implementation(implementation)
     freeze(module, module.encoder, trainable_layers=None, embeddings=True)
     groups = parameter_groups(
         module.named_parameters(),
@@ -83,17 +85,17 @@ def make_batch(batch_size: int, length: int) -> Batch:
 
 def main() -> None:
     """Print the table."""
-    steps = {name: make_step(dropout) for name, (dropout, _) in WAYS.items()}
+    steps = {name: make_step(*choice) for name, (*choice, _) in WAYS.items()}
     print(
         "batch  tokens " + "".join(f"{name:>16}" for name in WAYS) + "   (best/median)"
     )
-    # The step would choose the kernel itself.
-    with mock.patch("skbert.step.attention_kernel", lambda *args: nullcontext()):
+    # At any length, so that the limit can be chosen.
+    with mock.patch("skbert.attention._LONGEST_PLAIN", 10**6):
         for batch_size, length, repetitions in SHAPES:
             batch = make_batch(batch_size, length)
             times: dict[str, list[float]] = {name: [] for name in WAYS}
             for _ in range(repetitions):
-                for name, (_, kernel) in WAYS.items():
+                for name, (*_, kernel) in WAYS.items():
                     start = time.perf_counter()
                     with kernel():
                         steps[name](batch)

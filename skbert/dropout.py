@@ -15,8 +15,8 @@ class Dropout(nn.Dropout):
 
     torch draws 32 bits or more per element, in one thread; here one draw of 64 bits
     serves four elements. The probability is rounded to a multiple of 2**-16. Random
-    numbers come from torch's default generator. On other devices, in place and in eval
-    mode this is torch's.
+    numbers come from torch's default generator. On other devices, compiled, in place
+    and in eval mode this is torch's.
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -24,8 +24,9 @@ class Dropout(nn.Dropout):
 
         Shape: any -> the same
         """
-        is_plain = not self.training or self.inplace or input.device.type != "cpu"
-        if is_plain or not 0 < self.p < 1:
+        is_plain = not self.training or self.inplace or not 0 < self.p < 1
+        # A compiler fuses torch's own with what is around it.
+        if is_plain or input.device.type != "cpu" or torch.compiler.is_compiling():
             return super().forward(input)
         return input * _scaled_mask(input, self.p)
 

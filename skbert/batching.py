@@ -30,11 +30,11 @@ __all__ = [
 # of nearly one length, few enough that the order stays random.
 _WINDOW = 50
 
-# Tokens of a prediction batch, padding included: so many per thread, up to the most. On
-# CPUs larger batches fall out of the cache and smaller ones leave the matrix units
+# Tokens of a prediction batch, padding included: so many per thread, in bounds. On CPUs
+# larger batches fall out of the cache and smaller ones leave the matrix units
 # idle (docs/performance.md).
-_TOKENS_PER_THREAD = 1024
-_MOST_TOKENS = 2048
+_TOKENS_PER_THREAD = 512
+_FEWEST_TOKENS, _MOST_TOKENS = 1024, 2048
 
 # GPUs want more: launching the kernels of a batch takes some ten milliseconds, in which
 # an H100 computes this many tokens of BERT-base. An estimate, not measured.
@@ -215,7 +215,8 @@ def prediction_tokens(device: torch.device) -> int:
         return _CUDA_TOKENS
     if device.type != "cpu":  # pragma: gpu
         return _MOST_TOKENS
-    return min(_MOST_TOKENS, _TOKENS_PER_THREAD * torch.get_num_threads())
+    tokens = _TOKENS_PER_THREAD * torch.get_num_threads()
+    return min(_MOST_TOKENS, max(_FEWEST_TOKENS, tokens))
 
 
 def prediction_rows(

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from skbert.batching import Batch, LabelledTokens, Padding, TrainingBatches
 from skbert.best_weights import BestWeights
 from skbert.compiled import worth_compiling
+from skbert.device import storage_dtype
 from skbert.frozen import frozen_states
 from skbert.graphs import GraphedStep, with_graphs
 from skbert.inference import Predictor, working_precision
@@ -27,6 +28,7 @@ from skbert.optimizer import continue_optimizer, make_optimizer
 from skbert.recorder import CudaRecorder
 from skbert.resident import ResidentSet
 from skbert.scoring import resolve_scoring
+from skbert.stand_ins import StandIns
 from skbert.step import TrainingStep, linear_schedule
 from skbert.structure import freeze
 from skbert.tokenization import RaggedTokens
@@ -284,6 +286,7 @@ class MultiLabelNet(NeuralNet):
             max_grad_norm=self.max_grad_norm,
             on_grad_computed=self._gradient_hook(),
             given=self.frozen_.given if self.frozen_ else nullcontext,
+            collected=None if self._on_cuda else self._make_stand_ins().collected,
         )
         if not self._on_cuda:
             return step
@@ -294,6 +297,14 @@ class MultiLabelNet(NeuralNet):
             layers=worth_compiling(
                 self.module_.encoder, len(self.batches_) * self.max_epochs
             ),
+        )
+
+    def _make_stand_ins(self) -> StandIns:
+        reduced = self.precision_ != "fp32"
+        return StandIns(
+            self.module_,
+            storage_dtype(self.precision_) if reduced else None,
+            exact=self.module_.output_layer,
         )
 
     def _is_stale(self) -> bool:

@@ -14,7 +14,6 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from skbert.batching import Batch
 from skbert.device import autocast
-from skbert.embedding_gradients import EmbeddingGradients
 
 __all__ = ["TrainingStep", "linear_schedule", "parameter_groups"]
 
@@ -101,6 +100,9 @@ class TrainingStep:
     given : callable, optional
         Called with the states of a batch, or None; returns the context in which the
         module goes on from there.
+    collected : callable, optional
+        Returns the context in which gradients are computed, as `StandIns.collected`
+        does; it gives what to call instead of the module.
     """
 
     def __init__(
@@ -115,6 +117,7 @@ class TrainingStep:
         max_grad_norm: float | None,
         on_grad_computed: Callable[[Batch], None] | None = None,
         given: Callable[[Tensor | None], AbstractContextManager] = nullcontext,
+        collected: Callable[[], AbstractContextManager] | None = None,
     ) -> None:
         self.module = module
         self.loss = loss
@@ -125,8 +128,10 @@ class TrainingStep:
         self.max_grad_norm = max_grad_norm
         self.on_grad_computed = on_grad_computed
         self.given = given
+        self.collected: Callable[[], AbstractContextManager] = collected or partial(
+            nullcontext, module
+        )
         self.parameters = [p for p in module.parameters() if p.requires_grad]
-        self.embedding_gradients = EmbeddingGradients(module)
         # Recorded steps write to gradients where these have always been.
         self.keeps_gradients = False
         # Only fp16 has too few exponent bits for gradients.
@@ -161,9 +166,9 @@ class TrainingStep:
 
     def _backward(self, batch: Batch) -> Tensor:
         given = self.given(batch.states)
-        with self.embedding_gradients.collected():
+        with self.collected() as module:
             with autocast(self.device, self.precision), given:
-                logits = self.module(batch.input_ids, batch.attention_mask)
+                logits = module(batch.input_ids, batch.attention_mask)
             loss = self.loss(logits, batch.targets, batch.weights)
             self.scaler.scale(loss).backward()
         return loss
@@ -174,7 +179,6 @@ class TrainingStep:
             self._clip(self.max_grad_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        self.embedding_gradients.clear()
         self.optimizer.zero_grad(set_to_none=not self.keeps_gradients)
 
     def _clip(self, largest: float) -> None:

@@ -108,12 +108,10 @@ def test_gpus_get_larger_batches():
     assert prediction_tokens(torch.device("cuda")) > 2048
 
 
-def test_one_thread_gets_smaller_batches():
-    cpu = torch.device("cpu")
-    with mock.patch("torch.get_num_threads", return_value=1):
-        assert prediction_tokens(cpu) == 1024
-    with mock.patch("torch.get_num_threads", return_value=8):
-        assert prediction_tokens(cpu) == 2048
+@pytest.mark.parametrize(("n_threads", "n_tokens"), [(1, 1024), (2, 1024), (8, 2048)])
+def test_few_threads_get_smaller_batches(n_threads, n_tokens):
+    with mock.patch("torch.get_num_threads", return_value=n_threads):
+        assert prediction_tokens(torch.device("cpu")) == n_tokens
 
 
 def test_the_same_texts_in_another_order_make_the_same_batches():

@@ -159,15 +159,24 @@ class Padding:
         Round the padded length up to a multiple of this.
     most : int, optional
         But no further than to this: a model has so many positions.
+    relative : bool, default=False
+        Round up by an eighth at most, so that there are eight lengths from one power of
+        two to the next. torch keeps megabytes of compiled products for every shape that
+        it has seen.
     """
 
     pad_id: int = 0
     multiple_of: int = 1
     most: int | None = None
+    relative: bool = False
 
     def width(self, longest: int) -> int:
         """Return the padded length of a batch whose longest text has this many."""
-        width = _rounded_up(max(longest, 1), self.multiple_of)
+        longest = max(longest, 1)
+        multiple = self.multiple_of
+        if self.relative:
+            multiple = math.lcm(multiple, max(1, 2 ** (longest.bit_length() - 4)))
+        width = _rounded_up(longest, multiple)
         return width if self.most is None else max(longest, min(width, self.most))
 
     def coarse(self) -> Padding:

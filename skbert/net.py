@@ -6,7 +6,7 @@ import math
 import re
 import sys
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -192,6 +192,11 @@ class MultiLabelNet(NeuralNet):
         # Each length costs a CUDA graph.
         return self.padding.coarse() if self._on_cuda else self.padding
 
+    @property
+    def _training_padding(self) -> Padding:
+        # Batches of predictions are full and of one length anyway.
+        return self._padding if self._on_cuda else replace(self.padding, relative=True)
+
     # --- training -----------------------------------------------------------------
 
     def fit_sets(
@@ -253,7 +258,7 @@ class MultiLabelNet(NeuralNet):
         self.batches_ = TrainingBatches(
             sets.train,
             batch_size=self.batch_size,
-            padding=self._padding,
+            padding=self._training_padding,
             seed=self.seed,
             accumulation=self.accumulation,
             states=self.frozen_ and self.frozen_.take,

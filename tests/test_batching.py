@@ -199,3 +199,32 @@ def test_batches_carry_the_states_of_their_rows():
         moved = batch.to(torch.device("meta"))
         assert moved.states.device.type == "meta"
     assert next(iter(batches(dataset))).to(torch.device("cpu")).states is None
+
+
+def test_relative_padding_has_eight_lengths_per_octave():
+    padding = Padding(relative=True)
+    widths = [padding.width(n) for n in range(16, 33)]
+    assert widths == [
+        16,
+        18,
+        18,
+        20,
+        20,
+        22,
+        22,
+        24,
+        24,
+        26,
+        26,
+        28,
+        28,
+        30,
+        30,
+        32,
+        32,
+    ]
+    assert [padding.width(n) for n in range(16)] == [1, *range(1, 16)]
+    assert len({padding.width(n) for n in range(64, 128)}) == 9
+    assert all(n <= padding.width(n) <= 1.125 * n for n in range(1, 600))
+    assert Padding(multiple_of=4, relative=True).width(17) == 20
+    assert Padding(most=77, relative=True).width(75) == 77

@@ -5,7 +5,7 @@
 
 It reads fit.csv, predict.csv and scale.csv from benchmarks/results, and leaves out what
 is not there. Left: how many times as fast as each peer skbert is, the bar at the median
-and the ring at the best time; the red line is what was asked, and the shortest bar
+and the ring at the best time; the red line is the goal, and the shortest bar
 beside it is what counts. Middle: the share of the best bf16 product that each way's
 useful arithmetic reaches. Right: peak memory beyond the model, the texts and the
 answer, with one number of labels and with one number of texts.
@@ -156,7 +156,7 @@ def _draw_ratios(axes: plt.Axes, ratios: pd.DataFrame) -> None:
     shown = ratios[["ratio best", "ratio median"]].to_numpy()
     axes.set_xlim(min(0.85, 0.9 * shown.min()), 1.4 * max(shown.max(), *GOALS.values()))
     axes.axvline(1, color="black", lw=0.8)
-    title = "skbert is so many times as fast\n(bar: median, ring: best, red: asked)"
+    title = "skbert is so many times as fast\n(bar: median, ring: best, red: goal)"
     axes.set_title(title, fontsize=11)
 
 

@@ -140,6 +140,27 @@ class Batch:
             states=None if states is None else sent(states, device),
         )
 
+    def parts(self, max_tokens: int) -> Iterator[Batch]:
+        """Yield the rows in parts of so many tokens at most, padding included.
+
+        The losses of the parts add up to that of the batch. ``ends_step`` is that of
+        the batch.
+        """
+        n_rows = max(1, max_tokens // self.input_ids.shape[1])
+        if n_rows >= len(self):
+            yield self
+            return
+        for start in range(0, len(self), n_rows):
+            rows = slice(start, start + n_rows)
+            yield replace(
+                self,
+                input_ids=self.input_ids[rows],
+                attention_mask=self.attention_mask[rows],
+                targets=self.targets[rows],
+                weights=self.weights[rows],
+                states=None if self.states is None else self.states[rows],
+            )
+
 
 def sent(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     """Return a tensor on ``device``, without a wait for what that is doing."""

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from unittest import mock
 
 import numpy as np
@@ -228,3 +229,16 @@ def test_relative_padding_has_eight_lengths_per_octave():
     assert all(n <= padding.width(n) <= 1.125 * n for n in range(1, 600))
     assert Padding(multiple_of=4, relative=True).width(17) == 20
     assert Padding(most=77, relative=True).width(75) == 77
+
+
+def test_parts_of_a_batch_hold_all_of_it():
+    train = labelled([7, 3, 9, 4, 5])
+    (batch,) = TrainingBatches(train, batch_size=5, padding=Padding(), seed=0)
+    batch = replace(batch, states=torch.rand(5, 9, 2))
+    parts = list(batch.parts(20))  # nine tokens a row
+    assert [len(part) for part in parts] == [2, 2, 1]
+    for name in ("input_ids", "attention_mask", "targets", "weights", "states"):
+        whole = torch.cat([getattr(part, name) for part in parts])
+        assert torch.equal(whole, getattr(batch, name))
+    assert [len(part) for part in batch.parts(1)] == [1] * 5
+    assert [len(part) for part in batch.parts(10**6)] == [5]

@@ -187,3 +187,16 @@ def test_only_matrices_decay_and_the_head_has_its_own_rate(module):
         id(module.head.weight): (10.0, 0.1),
         id(module.head.bias): (10.0, 0.0),
     }
+
+
+def test_parts_of_a_large_batch_make_the_same_update(module, monkeypatch):
+    twin = copy.deepcopy(module)
+    monkeypatch.setattr("skbert.step._PART_TOKENS", 10)  # two rows of five tokens
+    sizes = []
+    module.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    loss = make_step(module)(make_batch(5))
+    monkeypatch.undo()
+    assert loss.item() == pytest.approx(make_step(twin)(make_batch(5)).item())
+    assert sizes == [2, 2, 1]
+    for ours, theirs in zip(module.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs)

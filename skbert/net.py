@@ -227,6 +227,7 @@ class MultiLabelNet(NeuralNet):
         # They hold the data, the gradients and the optimizer's moments: gigabytes
         # that prediction never needs.
         del self.batches_, self.step_, self.best_, self.always_eval_, self.frozen_
+        del self.stand_ins_
         if not keep_optimizer:
             del self.optimizer_
         self.module_.zero_grad(set_to_none=True)
@@ -264,6 +265,7 @@ class MultiLabelNet(NeuralNet):
             states=self.frozen_ and self.frozen_.take,
             source=ResidentSet(sets.train, device) if self._on_cuda else None,
         )
+        self.stand_ins_ = self._make_stand_ins()
         self.step_ = self._make_step()
         self.best_ = BestWeights()
         self.interrupted_ = False
@@ -276,7 +278,7 @@ class MultiLabelNet(NeuralNet):
         except KeyboardInterrupt:
             # Ctrl-C, or a callback's way to end the training: skorch's EarlyStopping
             # raises it. Either way the best weights so far are the result.
-            pass
+            self.stand_ins_.give_back()
         self.notify("on_train_end", X=sets, y=None)
 
     def _make_step(self) -> TrainingStep | GraphedStep:
@@ -291,7 +293,7 @@ class MultiLabelNet(NeuralNet):
             max_grad_norm=self.max_grad_norm,
             on_grad_computed=self._gradient_hook(),
             given=self.frozen_.given if self.frozen_ else nullcontext,
-            collected=None if self._on_cuda else self._make_stand_ins().collected,
+            collected=None if self._on_cuda else self.stand_ins_.collected,
         )
         if not self._on_cuda:
             return step
@@ -424,7 +426,9 @@ class MultiLabelNet(NeuralNet):
     def __getstate__(self):
         # `module` and `module_` are one object; skorch would pickle it twice.
         state = {**super().__getstate__(), "module": None}
-        state.pop("step_", None)  # while training: graphs belong to one process
+        # While training: graphs belong to one process, stand-ins to one module.
+        for name in ("step_", "stand_ins_"):
+            state.pop(name, None)
         return state
 
     def __setstate__(self, state):

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 __all__ = ["StandIns"]
 
@@ -47,46 +46,49 @@ class StandIns:
         exact: nn.Module | None = None,
     ) -> None:
         self._module = module
-        self._stand_ins: dict[str, _StandIn] = {}
-        for name, layer in module.named_modules():
+        self._stand_ins: list[_StandIn] = []
+        for layer in module.modules():
             if not _is_trained_on_cpu(layer):
                 continue
-            key = f"{name}.weight"
             if isinstance(layer, nn.Embedding):
                 if layer.num_embeddings >= _FEWEST_ROWS and not layer.sparse:
-                    self._stand_ins[key] = _Table(layer)
-            elif dtype is not None and layer is not exact:
-                self._stand_ins[key] = _Weight(layer, dtype)
+                    self._stand_ins.append(_Table(layer))
+            elif isinstance(layer, nn.Linear) and dtype and layer is not exact:
+                self._stand_ins.append(_Weight(layer, dtype))
 
     @contextmanager
     def collected(self) -> Iterator[Callable[..., Tensor]]:
         """Yield what to call instead of the module; then add up the gradients."""
-        stand_ins = list(self._stand_ins.values())
-        for stand_in in stand_ins:
-            stand_in.take_over()
+        stand_ins = list(self._stand_ins)
         try:
+            for stand_in in stand_ins:
+                stand_in.take_over()
             yield self._call
         finally:
-            for stand_in in stand_ins:
-                stand_in.give_back()
+            self.give_back()
         for stand_in in stand_ins:
             stand_in.collect()
 
+    def give_back(self) -> None:
+        """Leave the module as it was, wherever an interrupt came."""
+        for stand_in in self._stand_ins:
+            stand_in.give_back()
+
     def _call(self, *inputs: Tensor) -> Tensor:
-        leaves = {name: stand_in.leaf for name, stand_in in self._stand_ins.items()}
         try:
-            return functional_call(self._module, leaves, inputs)
+            return self._module(*inputs)
         except RuntimeError:
-            tables: dict[str, _StandIn] = {
-                name: stand_in
-                for name, stand_in in self._stand_ins.items()
-                if isinstance(stand_in, _Table)
-            }
+            tables: list[_StandIn] = [
+                stand_in for stand_in in self._stand_ins if isinstance(stand_in, _Table)
+            ]
             if len(tables) == len(self._stand_ins):
                 raise
             # Some layer multiplies outside of autocast, where types must agree. What
             # is wrong in itself fails once more.
+            self.give_back()
             self._stand_ins = tables
+            for table in tables:
+                table.take_over()
         return self._call(*inputs)
 
 
@@ -99,9 +101,12 @@ def _is_trained_on_cpu(layer: nn.Module) -> bool:
 
 
 class _StandIn:
-    """What is read instead of a weight, and the place of the weight's gradient."""
+    """What is read instead of a layer's weight, and the place of its gradient."""
 
-    leaf: Tensor
+    def __init__(self, layer: nn.Linear | nn.Embedding) -> None:
+        self._layer = layer
+        self._weight = layer.weight
+        self._total = torch.zeros_like(layer.weight)
 
     def take_over(self) -> None:
         """Become the weight as it is now; callbacks may change and freeze it."""
@@ -109,6 +114,7 @@ class _StandIn:
 
     def give_back(self) -> None:
         """Leave the layer as it was."""
+        self._layer.weight = self._weight
 
     def collect(self) -> None:
         """Add the gradient of the leaf to that of the weight."""
@@ -119,19 +125,19 @@ class _Weight(_StandIn):
     """A copy in another type."""
 
     def __init__(self, layer: nn.Linear, dtype: torch.dtype) -> None:
-        self._weight = layer.weight
-        self._total = torch.zeros_like(layer.weight)
-        self.leaf = torch.zeros_like(layer.weight, dtype=dtype)
+        super().__init__(layer)
+        self._leaf = nn.Parameter(torch.zeros_like(layer.weight, dtype=dtype))
 
     @torch.no_grad()
     def take_over(self) -> None:
         """Copy the weight."""
-        self.leaf.requires_grad_(self._weight.requires_grad)
-        self.leaf.copy_(self._weight)
+        self._leaf.requires_grad_(self._weight.requires_grad)
+        self._leaf.copy_(self._weight)
+        self._layer.weight = self._leaf
 
     def collect(self) -> None:
         """Add the gradient of the copy to that of the weight."""
-        gradient, self.leaf.grad = self.leaf.grad, None
+        gradient, self._leaf.grad = self._leaf.grad, None
         if gradient is None:
             return
         if self._weight.grad is None:
@@ -143,38 +149,40 @@ class _Weight(_StandIn):
 class _Table(_StandIn):
     """A leaf in the memory of an embedding, of which rows are looked up."""
 
+    _layer: nn.Embedding
+
     def __init__(self, layer: nn.Embedding) -> None:
-        self._layer = layer
-        self.leaf = layer.weight.detach()
-        self._total = torch.zeros_like(layer.weight)
+        super().__init__(layer)
+        self._leaf = self._weight
         self._rows: list[Tensor] = []  # those that are not zero
 
     def take_over(self) -> None:
         """Ask for gradients of the rows that are looked up."""
-        self.leaf = self._layer.weight.detach()
-        self.leaf.requires_grad_(self._layer.weight.requires_grad)
+        trained = self._weight.requires_grad
+        self._leaf = nn.Parameter(self._weight.detach(), requires_grad=trained)
+        self._layer.weight = self._leaf
         self._layer.sparse = True
 
     def give_back(self) -> None:
         """Let the layer have gradients of all rows again."""
+        super().give_back()
         self._layer.sparse = False
 
     def collect(self) -> None:
         """Add the gradient of the leaf to that of the weight."""
-        gradient, self.leaf.grad = self.leaf.grad, None
+        gradient, self._leaf.grad = self._leaf.grad, None
         if gradient is None:
             return
-        if self._layer.weight.grad is None:
+        if self._weight.grad is None:
             self._clear()
-            self._layer.weight.grad = self._total
-        total = self._layer.weight.grad
+            self._weight.grad = self._total
         if gradient.is_sparse:
             gradient = gradient.coalesce()
             self._rows.append(gradient.indices()[0])
-            total.index_add_(0, self._rows[-1], gradient.values())
+            self._weight.grad.index_add_(0, self._rows[-1], gradient.values())
         else:  # used for more than looking up
-            self._rows.append(torch.arange(len(total)))
-            total.add_(gradient)
+            self._rows.append(torch.arange(len(self._total)))
+            self._weight.grad.add_(gradient)
 
     def _clear(self) -> None:
         for rows in self._rows:

@@ -160,6 +160,24 @@ def test_errors_of_the_module_come_through():
             call(batches(1)[0])
 
 
+def test_an_interrupt_leaves_the_module_as_it_was():
+    class Slow(Model):
+        def forward(self, ids):
+            raise KeyboardInterrupt
+
+    model = make(Slow)
+    before = dict(model.named_parameters())
+    replaced = stand_ins(model)
+    with pytest.raises(KeyboardInterrupt), replaced.collected() as call:
+        call(batches(1)[0])
+    assert all(p is before[name] for name, p in model.named_parameters())
+    # Even where it comes between two layers, once the fit is over.
+    replaced._stand_ins[0].take_over()
+    assert any(p is not before[name] for name, p in model.named_parameters())
+    replaced.give_back()
+    assert all(p is before[name] for name, p in model.named_parameters())
+
+
 def test_small_and_frozen_tables_are_left_alone():
     small, frozen = make(n_words=100), make()
     frozen.words.weight.requires_grad_(False)

@@ -531,7 +531,7 @@ def test_ctrl_c_ends_the_study(clf, emails, moment, monkeypatch):
 
 
 SEARCH = """
-import json, sys
+import json, signal, sys
 import optuna
 from optuna.distributions import FloatDistribution
 from skorch.callbacks import Callback
@@ -542,6 +542,9 @@ from skbert.study import open_study
 class Tell(Callback):
     def on_batch_end(self, net, **kwargs):
         print("training", flush=True)
+
+# Who runs tests in the background has a shell that ignores it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 model, data, storage = sys.argv[1:]
 with open(data) as file:

@@ -49,14 +49,12 @@ from flops import useful_flops
 from inputs import RANDOM_MODELS, model_folder, texts_and_labels, token_lengths
 from timing import (
     RATIO_COLUMNS,
-    QuietMachine,
     Table,
     Way,
     machine_cells,
-    make_clock,
     make_parser,
-    measure_ceilings,
     ratio_rows,
+    set_up,
     take_turns,
 )
 
@@ -95,10 +93,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the benchmark that the command line asks for."""
     args = _parse(argv)
     device = resolve_device(args.device)
-    clock = make_clock(device, args.processor_time)
-    machine = QuietMachine(args.patience)
-    machine.wait()
-    ceilings = measure_ceilings(device, clock)
+    clock, machine, ceilings = set_up(device, args)
     with tempfile.TemporaryDirectory() as temporary:
         folder = model_folder(args.model_config, temporary)
         constant = {"model": args.model_config, **machine_cells(device, ceilings)}
@@ -117,7 +112,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = make_parser(__doc__, repeats=3)
+    parser = make_parser(__doc__, repeats=3, model="minilm")
     parser.add_argument(
         "--against", nargs="+", default=["notebook", "trainer"], metavar="notebook ..."
     )
@@ -139,12 +134,6 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help=f"training texts; default: {CPU_ROWS}, on a GPU {GPU_UPDATES} batches",
     )
     parser.add_argument("--max-length", type=int, default=128)
-    parser.add_argument(
-        "--model-config",
-        default="minilm",
-        metavar="MODEL",
-        help="minilm, bert-base or tiny (both with random weights), or a folder",
-    )
     parser.add_argument("--device", default="cpu")
     parser.add_argument(
         "--workers", type=int, default=0, help="of the Trainer's data loader"

@@ -82,17 +82,11 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = make_parser(__doc__, repeats=2)
+    parser = make_parser(__doc__, repeats=2, model="minilm")
     parser.add_argument("--n-jobs", type=int, nargs="+", default=[1, 2], metavar="N")
     parser.add_argument("--data", default="goemotions", help="a name, or a folder")
     parser.add_argument("--rows", type=int, default=600, metavar="N", help="texts")
     parser.add_argument("--folds", type=int, default=4)
-    parser.add_argument(
-        "--model-config",
-        default="minilm",
-        metavar="MODEL",
-        help="minilm, bert-base or tiny (both with random weights), or a folder",
-    )
     parser.add_argument("--point", type=int, help=argparse.SUPPRESS)
     return parser.parse_args(argv)
 

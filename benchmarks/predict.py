@@ -51,10 +51,9 @@ from timing import (
     QuietMachine,
     Table,
     machine_cells,
-    make_clock,
     make_parser,
-    measure_ceilings,
     ratio_rows,
+    set_up,
     take_turns,
     timed,
 )
@@ -93,10 +92,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the benchmark that the command line asks for."""
     args = _parse(argv)
     device = resolve_device(args.device)
-    clock = make_clock(device, args.processor_time)
-    machine = QuietMachine(args.patience)
-    machine.wait()
-    ceilings = measure_ceilings(device, clock)
+    clock, machine, ceilings = set_up(device, args)
     constant = {"model": args.model_config, **machine_cells(device, ceilings)}
     table = Table(COLUMNS, args.csv, constant)
     with tempfile.TemporaryDirectory() as temporary:
@@ -108,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = make_parser(__doc__, repeats=3)
+    parser = make_parser(__doc__, repeats=3, model="minilm")
     default = ["goemotions:128:2000", "enron_categories:256:200"]
     parser.add_argument(
         "data",
@@ -119,12 +115,6 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--batch-sizes", type=int, nargs="+", default=BATCH_SIZES, metavar="N"
-    )
-    parser.add_argument(
-        "--model-config",
-        default="minilm",
-        metavar="MODEL",
-        help="minilm, bert-base or tiny (both with random weights), or a folder",
     )
     parser.add_argument("--device", default="cpu")
     return parser.parse_args(argv)

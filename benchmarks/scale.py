@@ -43,12 +43,10 @@ from typing import Any
 from flops import useful_flops
 from inputs import few_texts, make_labels, make_texts, model_folder, token_lengths
 from timing import (
-    QuietMachine,
     Table,
     machine_cells,
-    make_clock,
     make_parser,
-    measure_ceilings,
+    set_up,
 )
 
 from skbert.device import resolve_device
@@ -82,10 +80,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(json.dumps(measure(json.loads(args.point))))
         return
     device = resolve_device("cpu")
-    clock = make_clock(device, args.processor_time)
-    machine = QuietMachine(args.patience)
-    machine.wait()
-    ceilings = measure_ceilings(device, clock)
+    _, machine, ceilings = set_up(device, args)
     constant = {"model": args.model_config, **machine_cells(device, ceilings)}
     table = Table(COLUMNS, args.csv, constant)
     with tempfile.TemporaryDirectory() as temporary:
@@ -108,7 +103,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = make_parser(__doc__, repeats=None)
+    parser = make_parser(__doc__, repeats=None, model="tiny")
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
     parser.add_argument(
         "--fit",
@@ -120,12 +115,6 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--texts", type=int, nargs="*", default=TEXTS, metavar="N")
     parser.add_argument("--labels", type=int, nargs="*", default=LABELS, metavar="L")
     parser.add_argument("--large", action="store_true", help="a million texts, too")
-    parser.add_argument(
-        "--model-config",
-        default="tiny",
-        metavar="MODEL",
-        help="tiny or bert-base (both with random weights), minilm, or a folder",
-    )
     parser.add_argument("--point", help=argparse.SUPPRESS)
     return parser.parse_args(argv)
 

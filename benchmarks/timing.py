@@ -46,17 +46,24 @@ Way = Callable[[], float]
 
 
 def make_parser(
-    description: str | None, repeats: int | None
+    description: str | None, repeats: int | None, model: str | None = None
 ) -> argparse.ArgumentParser:
     """Return a parser with the options that all scripts have.
 
-    ``repeats=None`` leaves that one out.
+    ``repeats=None`` leaves that one out, ``model=None`` the choice of a model.
     """
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     if repeats is not None:
         parser.add_argument("--repeats", type=int, default=repeats, metavar="N")
+    if model is not None:
+        parser.add_argument(
+            "--model-config",
+            default=model,
+            metavar="MODEL",
+            help="minilm, bert-base or tiny (both with random weights), or a folder",
+        )
     parser.add_argument(
         "--processor-time",
         action="store_true",
@@ -241,6 +248,16 @@ def _best(action: Callable[[], object], clock: Clock) -> float:
 
 
 # --- tables --------------------------------------------------------------------------
+
+
+def set_up(
+    device: torch.device, args: argparse.Namespace
+) -> tuple[Clock, QuietMachine, Ceilings]:
+    """Return what every script times with; the ceilings wait for a quiet moment."""
+    clock = make_clock(device, args.processor_time)
+    machine = QuietMachine(args.patience)
+    machine.wait()
+    return clock, machine, measure_ceilings(device, clock)
 
 
 def machine_cells(device: torch.device, ceilings: Ceilings) -> dict[str, Any]:

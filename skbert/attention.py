@@ -13,7 +13,7 @@ __all__ = ["attend", "use_fast_attention"]
 _NAME = "skbert"
 
 # Measured with MiniLM on the CPU (docs/performance.md): beyond this many tokens torch's
-# flash kernel is faster; below, products of whole matrices are, several times.
+# flash kernel is faster; below, products of whole matrices are.
 _LONGEST_PLAIN = 256
 
 # Rows shorter than this do not fill the vectors of a bf16 softmax.
@@ -93,14 +93,12 @@ def _plain(
 ) -> Tensor:
     if scaling is None:
         scaling = query.shape[-1] ** -0.5
-    scores = query @ key.transpose(2, 3)
+    scores = (query @ key.transpose(2, 3)) * scaling
     if mask is not None:
         hidden = torch.zeros(mask.shape, dtype=scores.dtype, device=scores.device)
         # Not minus infinity: a row that sees nothing would become nan.
         hidden.masked_fill_(~mask, torch.finfo(scores.dtype).min)
-        scores = scores * scaling + hidden
-    else:
-        scores = scores * scaling
+        scores = scores + hidden
     dtype = torch.float32 if scores.shape[-1] < _SHORT_ROW else scores.dtype
     weights = torch.softmax(scores, dim=-1, dtype=dtype).to(value.dtype)
     return (weights @ value).transpose(1, 2).contiguous()

@@ -144,10 +144,13 @@ class Batch:
         """Yield the rows in parts of so many tokens at most, padding included.
 
         The losses of the parts add up to that of the batch. ``ends_step`` is that of
-        the batch.
+        the batch. A batch is halved until it fits: then long texts make products of
+        matrices of the shapes that shorter ones make, of which torch keeps the code.
         """
-        n_rows = max(1, max_tokens // self.input_ids.shape[1])
-        if n_rows >= len(self):
+        n_rows = len(self)
+        while n_rows > 1 and n_rows * self.input_ids.shape[1] > max_tokens:
+            n_rows = (n_rows + 1) // 2
+        if n_rows == len(self):
             yield self
             return
         for start in range(0, len(self), n_rows):

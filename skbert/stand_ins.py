@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 __all__ = ["StandIns"]
 
@@ -58,16 +59,16 @@ class StandIns:
 
     @contextmanager
     def collected(self) -> Iterator[Callable[..., Tensor]]:
-        """Yield what to call instead of the module; then add up the gradients."""
-        stand_ins = list(self._stand_ins)
+        """Yield what to call instead of the module; add its gradients up as they come.
+
+        There may be several backward passes, with the weights as they are at first.
+        """
         try:
-            for stand_in in stand_ins:
+            for stand_in in self._stand_ins:
                 stand_in.take_over()
             yield self._call
         finally:
             self.give_back()
-        for stand_in in stand_ins:
-            stand_in.collect()
 
     def give_back(self) -> None:
         """Leave the module as it was, wherever an interrupt came."""
@@ -107,17 +108,32 @@ class _StandIn:
         self._layer = layer
         self._weight = layer.weight
         self._total = torch.zeros_like(layer.weight)
+        self._hook: RemovableHandle | None = None
 
     def take_over(self) -> None:
         """Become the weight as it is now; callbacks may change and freeze it."""
-        raise NotImplementedError
+        leaf = self._make_leaf()
+        if leaf.requires_grad:
+            # Taken off afterwards: it would hold this object, which holds the leaf.
+            self._hook = leaf.register_post_accumulate_grad_hook(self._collect)
+        self._layer.weight = leaf
 
     def give_back(self) -> None:
         """Leave the layer as it was."""
         self._layer.weight = self._weight
+        if self._hook is not None:
+            self._hook.remove()
+            self._hook = None
 
-    def collect(self) -> None:
-        """Add the gradient of the leaf to that of the weight."""
+    def _make_leaf(self) -> nn.Parameter:
+        raise NotImplementedError
+
+    def _collect(self, leaf: Tensor) -> None:
+        gradient, leaf.grad = leaf.grad, None
+        if gradient is not None:
+            self._add(gradient)
+
+    def _add(self, gradient: Tensor) -> None:
         raise NotImplementedError
 
 
@@ -129,17 +145,12 @@ class _Weight(_StandIn):
         self._leaf = nn.Parameter(torch.zeros_like(layer.weight, dtype=dtype))
 
     @torch.no_grad()
-    def take_over(self) -> None:
-        """Copy the weight."""
-        self._leaf.requires_grad_(self._weight.requires_grad)
+    def _make_leaf(self) -> nn.Parameter:
         self._leaf.copy_(self._weight)
-        self._layer.weight = self._leaf
+        self._leaf.requires_grad_(self._weight.requires_grad)
+        return self._leaf
 
-    def collect(self) -> None:
-        """Add the gradient of the copy to that of the weight."""
-        gradient, self._leaf.grad = self._leaf.grad, None
-        if gradient is None:
-            return
+    def _add(self, gradient: Tensor) -> None:
         if self._weight.grad is None:
             self._weight.grad = self._total.copy_(gradient)
         else:
@@ -153,14 +164,11 @@ class _Table(_StandIn):
 
     def __init__(self, layer: nn.Embedding) -> None:
         super().__init__(layer)
-        self._leaf = self._weight
         self._rows: list[Tensor] = []  # those that are not zero
 
     def take_over(self) -> None:
         """Ask for gradients of the rows that are looked up."""
-        trained = self._weight.requires_grad
-        self._leaf = nn.Parameter(self._weight.detach(), requires_grad=trained)
-        self._layer.weight = self._leaf
+        super().take_over()
         self._layer.sparse = True
 
     def give_back(self) -> None:
@@ -168,11 +176,11 @@ class _Table(_StandIn):
         super().give_back()
         self._layer.sparse = False
 
-    def collect(self) -> None:
-        """Add the gradient of the leaf to that of the weight."""
-        gradient, self._leaf.grad = self._leaf.grad, None
-        if gradient is None:
-            return
+    def _make_leaf(self) -> nn.Parameter:
+        trained = self._weight.requires_grad
+        return nn.Parameter(self._weight.detach(), requires_grad=trained)
+
+    def _add(self, gradient: Tensor) -> None:
         if self._weight.grad is None:
             self._clear()
             self._weight.grad = self._total

@@ -82,8 +82,9 @@ def linear_schedule(optimizer: Optimizer, n_steps: int, warmup: float) -> Lambda
 
 
 # Tokens, padding included, that go through a model at once on the CPU: more fall out of
-# the cache, and take memory.
-_PART_TOKENS = 2048
+# the cache, and take memory. For MiniLM a fit with 2,048 takes 230 MB more than one with
+# 768, and is 3% faster at most.
+_PART_TOKENS = 768
 
 
 class TrainingStep:
@@ -106,8 +107,8 @@ class TrainingStep:
         Called with the states of a batch, or None; returns the context in which the
         module goes on from there.
     collected : callable, optional
-        Returns the context in which gradients are computed, as `StandIns.collected`
-        does; it gives what to call instead of the module.
+        Returns the context in which the gradients of a batch are computed, as
+        `StandIns.collected` does; it gives what to call instead of the module.
     """
 
     def __init__(
@@ -165,21 +166,20 @@ class TrainingStep:
         loss = torch.zeros((), device=self.device)
         # A GPU has the memory, and wants few launches.
         parts = [batch] if self.device.type == "cuda" else batch.parts(_PART_TOKENS)
-        for part in parts:
-            loss += self._backward(part)
+        with self.collected() as module:
+            for part in parts:
+                loss += self._backward(module, part)
         if self.on_grad_computed is not None:
             self.on_grad_computed(batch)
         if batch.ends_step:
             self._update()
         return loss
 
-    def _backward(self, batch: Batch) -> Tensor:
-        given = self.given(batch.states)
-        with self.collected() as module:
-            with autocast(self.device, self.precision), given:
-                logits = module(batch.input_ids, batch.attention_mask)
-            loss = self.loss(logits, batch.targets, batch.weights)
-            self.scaler.scale(loss).backward()
+    def _backward(self, module: Callable[..., Tensor], batch: Batch) -> Tensor:
+        with autocast(self.device, self.precision), self.given(batch.states):
+            logits = module(batch.input_ids, batch.attention_mask)
+        loss = self.loss(logits, batch.targets, batch.weights)
+        self.scaler.scale(loss).backward()
         return loss.detach()
 
     def _update(self) -> None:

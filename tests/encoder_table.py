@@ -37,9 +37,9 @@ EXCEPTIONS = {
     ("canine", "pipeline"): (
         "yes, for fours",
         "CANINE merges four characters into one. skbert pads to whole fours, for "
-        "otherwise a text's answer would depend on its neighbours in the batch; the "
-        "pipeline does so for a text whose characters and two special ones are whole "
-        "fours.",
+        "otherwise a text's answer would depend on its neighbours in the batch. The "
+        "answers are the pipeline's where a text's characters and the two special "
+        "ones are whole fours; on texts of less than two the pipeline fails.",
     ),
     ("deberta", "bf16"): (
         "no",

@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging as python_logging
 import re
 import shutil
 from contextlib import contextmanager
@@ -349,9 +350,8 @@ def test_an_albert_with_weights_for_each_layer_has_layers(checkpoint, emails, k)
 # --- what a family says and asks for --------------------------------------------------
 
 
-def test_longformer_says_nothing(checkpoint, emails, capfd):
+def test_longformer_says_nothing(checkpoint, emails, messages):
     """It has notes on what it adds to its inputs, which come once in a process."""
-    transformers.utils.logging.warning_once.cache_clear()
     X, y = emails
     clf = TransformerMultiLabelClassifier(
         checkpoint("longformer"), max_length=MAX_LENGTH, max_epochs=1, random_state=0
@@ -359,7 +359,23 @@ def test_longformer_says_nothing(checkpoint, emails, capfd):
     clf.fit(X[:8], y[:8])
     transformers.utils.logging.warning_once.cache_clear()
     clf.predict_proba(X[:2])
-    assert capfd.readouterr() == ("", "")
+    assert messages == []
+    transformers.utils.logging.warning_once.cache_clear()
+    clf.net_.module_(torch.zeros(1, 8).long(), torch.ones(1, 8).long())
+    assert len(messages) == 1  # it would have spoken
+
+
+@pytest.fixture
+def messages():
+    """Give a list of what transformers says from now on, what it has said included."""
+    logging = transformers.utils.logging
+    heard = []
+    handler = python_logging.Handler()
+    handler.emit = lambda record: heard.append(record.getMessage())
+    logging.warning_once.cache_clear()
+    logging.add_handler(handler)
+    yield heard
+    logging.remove_handler(handler)
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ __all__ = [
     "LabelledTokens",
     "Padding",
     "TrainingBatches",
+    "columns",
     "pad",
     "prediction_rows",
     "prediction_tokens",
@@ -187,12 +188,15 @@ class Padding:
         Round up by an eighth at most, so that there are eight lengths from one power of
         two to the next. torch keeps megabytes of compiled products for every shape that
         it has seen.
+    left : bool, default=False
+        Whether the padding comes before the text.
     """
 
     pad_id: int = 0
     multiple_of: int = 1
     most: int | None = None
     relative: bool = False
+    left: bool = False
 
     def width(self, longest: int) -> int:
         """Return the padded length of a batch whose longest text has this many."""
@@ -216,6 +220,26 @@ def _rounded_up(number: int, multiple_of: int) -> int:
     return -(-number // multiple_of) * multiple_of
 
 
+def columns(lengths: np.ndarray, width: int, *, left: bool = False) -> np.ndarray:
+    """Return which token of a text stands where in a padded batch.
+
+    Parameters
+    ----------
+    lengths : ndarray of shape (batch_size,), int
+    width : int
+        Of the batch.
+    left : bool, default=False
+        As of `Padding`.
+
+    Returns
+    -------
+    ndarray of shape (batch_size or 1, width), int
+        Padding is where a text has no token of that number.
+    """
+    column = np.arange(width)[np.newaxis]
+    return column - (width - lengths)[:, np.newaxis] if left else column
+
+
 def pad(
     tokens: RaggedTokens, rows: np.ndarray, padding: Padding
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -233,9 +257,9 @@ def pad(
     """
     starts = tokens.offsets[rows]
     lengths = tokens.offsets[rows + 1] - starts
-    column = np.arange(padding.width(int(lengths.max())))
-    mask = column < lengths[:, np.newaxis]
-    index = np.minimum(starts[:, np.newaxis] + column, len(tokens.ids) - 1)
+    column = columns(lengths, padding.width(int(lengths.max())), left=padding.left)
+    mask = (column >= 0) & (column < lengths[:, np.newaxis])
+    index = np.clip(starts[:, np.newaxis] + column, 0, len(tokens.ids) - 1)
     ids = np.where(mask, tokens.ids[index], padding.pad_id)
     return torch.from_numpy(ids.astype(np.int64)), torch.from_numpy(
         mask.astype("int64")

@@ -347,6 +347,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     except Exception as error:
         raise ModelFormatError(
             f"{folder} has no tokenizer that can be loaded: {error}"
+            f"{_sentencepiece_hint(folder)}"
         ) from error
     # transformers makes up an empty vocabulary where the files are missing. CANINE
     # needs none, and no name here.
@@ -358,6 +359,17 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     if not names and not (folder / "tokenizer_config.json").is_file():
         raise ModelFormatError(f"{folder} has no tokenizer: no tokenizer_config.json.")
     return tokenizer
+
+
+def _sentencepiece_hint(folder: Path) -> str:
+    """Say what reading the folder's tokenizer asks for; transformers names others."""
+    models = sorted(path.name for path in folder.glob("*.model"))
+    if not models or (folder / "tokenizer.json").is_file():
+        return ""
+    return (
+        f" ({models[0]} is a sentencepiece model: reading it needs the packages "
+        "sentencepiece and protobuf: pip install 'skbert[sentencepiece]'.)"
+    )
 
 
 def _uses_mean_pooling(folder: Path) -> bool:
@@ -396,7 +408,8 @@ class Checkpoint:
     def padding(self, max_length: int) -> Padding:
         """Return how to pad texts of at most ``max_length`` tokens."""
         pad_id = self.tokenizer.pad_token_id or 0
-        return self.structure.padding(pad_id, self.pooling, max_length)
+        left = self.tokenizer.padding_side == "left"
+        return self.structure.padding(pad_id, self.pooling, max_length, left=left)
 
 
 def open_checkpoint(

@@ -126,8 +126,10 @@ def check_against_checkpoint(estimator, checkpoint: Checkpoint) -> None:
     n_layers = checkpoint.structure.n_layers
     if n_layers == 0 and estimator.trainable_layers > 0:
         raise ValueError(
-            f"the layers of {type(checkpoint.config).__name__.removesuffix('Config')} "
-            "cannot be told apart; use trainable_layers=None or 0."
+            f"trainable_layers={estimator.trainable_layers}, but the layers of "
+            f"{type(checkpoint.config).__name__.removesuffix('Config')} cannot be told "
+            "apart: they share weights, or are not one list of modules. Use "
+            "trainable_layers=None or 0."
         )
     if estimator.trainable_layers > n_layers > 0:
         raise ValueError(

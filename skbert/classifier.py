@@ -76,8 +76,9 @@ class TransformerMultiLabelClassifier(TextPredictionMixin, BaseEstimator):
         everything. What the layers below make of the training texts is computed once
         and kept for all epochs, in memory up to 2 GiB and beyond in a temporary file
         (``TMPDIR`` names its folder) that is gone after `fit`; with "bf16" or "fp16"
-        it is kept in that type. A few architectures (CANINE, DeBERTa v2 and v3)
-        compute it anew in every epoch.
+        it is kept in that type. A few architectures (CANINE, XLNet) compute it anew
+        in every epoch. Where layers share their weights (ALBERT) or cannot be told
+        apart, only None and 0 are possible.
     freeze_embeddings : bool, default=True
         Leave the embeddings as they are: faster.
     loss : {"bce", "focal", "asymmetric"}, default="bce"

@@ -15,7 +15,13 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from skbert.batching import Padding, pad, prediction_rows, prediction_tokens
+from skbert.batching import (
+    Padding,
+    columns,
+    pad,
+    prediction_rows,
+    prediction_tokens,
+)
 from skbert.device import autocast, storage_dtype
 from skbert.frozen_part import FrozenEncoder, FrozenLayers, frozen_part
 from skbert.module import MultiLabelModule
@@ -90,7 +96,8 @@ def frozen_states(
             padding=padding,
         )
         if part is not None:
-            states = FrozenStates(part, tokens.lengths, storage_dtype(precision))
+            dtype = storage_dtype(precision)
+            states = FrozenStates(part, tokens.lengths, dtype, left=padding.left)
     try:
         if states is not None:
             try:
@@ -153,13 +160,21 @@ class FrozenStates:
         Tokens of each text.
     dtype : torch.dtype
         Of the states of tokens. Those of whole texts are few and stay exact.
+    left : bool, default=False
+        As of `Padding`.
     """
 
     def __init__(
-        self, part: FrozenLayers | FrozenEncoder, lengths: np.ndarray, dtype
+        self,
+        part: FrozenLayers | FrozenEncoder,
+        lengths: np.ndarray,
+        dtype: torch.dtype,
+        *,
+        left: bool = False,
     ) -> None:
         self.part = part
         self._lengths = lengths if part.keeps_tokens else np.ones_like(lengths)
+        self._left = left
         self._dtype = dtype if part.keeps_tokens else torch.float32
         self._starts = np.zeros(len(lengths), dtype=np.int64)
         self._n_states = int(self._lengths.sum())
@@ -250,9 +265,11 @@ class FrozenStates:
             Or (batch_size, 1, width) where there is one state per text.
         """
         assert self._states is not None
-        column = np.arange(seq_len if self.part.keeps_tokens else 1)
+        width, lengths = (seq_len if self.part.keeps_tokens else 1), self._lengths[rows]
+        column = columns(lengths, width, left=self._left)
         index = self._starts[rows][:, np.newaxis] + column
-        index[column >= self._lengths[rows][:, np.newaxis]] = self._n_states
+        is_padding = (column < 0) | (column >= lengths[:, np.newaxis])
+        index[is_padding] = self._n_states
         return self._states[torch.from_numpy(index)]
 
     def given(self, states: Tensor | None) -> AbstractContextManager[None]:

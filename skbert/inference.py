@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from skbert.batching import Padding, pad, prediction_rows, prediction_tokens, sent
+from skbert.checkpoint import quiet_transformers
 from skbert.device import autocast
 from skbert.graphs import GraphedForward
 from skbert.recorder import Recorder
@@ -75,9 +76,12 @@ class Predictor:
         forward = self._graphs or self._forward
         logits = torch.empty(len(tokens), self._n_labels, device=self._device)
         budget = prediction_tokens(self._device)
-        for rows in prediction_rows(tokens, max_tokens=budget, padding=self._padding):
-            batch = (sent(t, self._device) for t in pad(tokens, rows, self._padding))
-            logits[sent(torch.from_numpy(rows), self._device)] = forward(*batch)
+        batches = prediction_rows(tokens, max_tokens=budget, padding=self._padding)
+        with quiet_transformers():
+            for rows in batches:
+                ids, mask = pad(tokens, rows, self._padding)
+                batch = sent(ids, self._device), sent(mask, self._device)
+                logits[sent(torch.from_numpy(rows), self._device)] = forward(*batch)
         return logits.cpu().numpy()
 
     def _forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:

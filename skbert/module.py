@@ -59,6 +59,11 @@ class MultiLabelModule(nn.Module):
         (Lin et al. 2017, "Focal Loss for Dense Object Detection", section 4.1).
         """
         layer = self.output_layer
+        if layer.bias is None:
+            raise ModelFormatError(
+                f"the head of {type(self.encoder).__name__} has no bias, which "
+                "training starts at the labels' priors; use pooling='mean'."
+            )
         std = getattr(self.encoder.config, "initializer_range", 0.02)
         nn.init.normal_(layer.weight, std=std)
         layer.bias.copy_(torch.as_tensor(prior_logits))

@@ -52,9 +52,10 @@ class ResidentSet:
         at = sent(torch.from_numpy(rows), self._device)
         # Shape: (batch_size, 1)
         starts, ends = self._starts[at].unsqueeze(1), self._starts[at + 1].unsqueeze(1)
-        position = starts + torch.arange(width, device=self._device)
-        mask = position < ends
-        ids = self._ids[position.clamp(max=len(self._ids) - 1)].long()
+        position = torch.arange(width, device=self._device)
+        position = position + (ends - width if padding.left else starts)
+        mask = (position >= starts) & (position < ends)
+        ids = self._ids[position.clamp(0, len(self._ids) - 1)].long()
         ids = ids.masked_fill(~mask, padding.pad_id)
         weights = self._known[at] * self._row_weights[at].unsqueeze(1)
         return ids, mask.long(), self._targets[at].float(), weights

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -24,39 +25,56 @@ class EncoderStructure:
         Most tokens of one text; None where positions are not tabulated.
     group : int
         Neighbouring positions that the encoder merges: 4 in CANINE, otherwise 1.
+    window : int
+        Multiples of this are what the encoder pads texts to by itself, as Longformer
+        does; otherwise 1.
     """
 
     n_layers: int
     max_length: int | None
-    group: int
+    group: int = 1
+    window: int = 1
 
-    def padding(self, pad_id: int, pooling: str, max_length: int) -> Padding:
+    def padding(
+        self, pad_id: int, pooling: str, max_length: int, *, left: bool = False
+    ) -> Padding:
         """Say how to pad so that a text's result does not depend on its neighbours.
 
         Groups that straddle the end of a text see its padding, so batches are padded
         to whole groups. Their mean over the characters depends on the padding even
         then, and only one common width makes it the same in every batch.
 
+        What an encoder adds by itself is added here instead: batches are as large then
+        as they seem, and there is a state per token, padding included.
+
         Parameters
         ----------
         pad_id : int
         pooling : {"native", "mean"}
         max_length : int
+        left : bool, default=False
+            Whether the tokenizer pads at the beginning, as XLNet's does: its head reads
+            the last state. Where positions are tabulated it would move the text to
+            other positions, so padding is at the end then.
         """
-        most = -(-max_length // self.group) * self.group
+        multiple = math.lcm(self.group, self.window)
+        most = -(-max_length // multiple) * multiple
         if self.group > 1 and pooling == "mean":
-            return Padding(pad_id, most, most)
-        return Padding(pad_id, self.group, most)
+            multiple = most
+        left = left and self.max_length is None
+        return Padding(pad_id, multiple, most, left=left)
 
 
 def encoder_structure(config: PreTrainedConfig) -> EncoderStructure:
     """Read the structure of an architecture without loading any weight."""
     with torch.device("meta"):
         encoder = AutoModel.from_config(config)
+    window = getattr(config, "attention_window", 1)  # Longformer's name for it
     return EncoderStructure(
         n_layers=len(encoder_layers(encoder)),
         max_length=_position_limit(encoder),
         group=getattr(config, "downsampling_rate", 1),  # CANINE's name for it
+        window=max(window) if isinstance(window, list) else window,
     )
 
 
@@ -76,12 +94,22 @@ def _first_position(table: nn.Embedding) -> int:
 
 
 def encoder_layers(encoder: PreTrainedModel) -> list[nn.Module]:
-    """Return the encoder's layers, lowest first; empty where they cannot be told."""
-    depth = encoder.config.num_hidden_layers
-    for module in encoder.modules():
-        if isinstance(module, nn.ModuleList) and len(module) == depth:
-            return list(module)
-    return []
+    """Return the encoder's layers, lowest first; empty where they cannot be told.
+
+    They are the one list of as many modules as the configuration counts layers. In
+    other architectures layers share their weights (ALBERT), are spread over several
+    lists (XLM), or there is a second stack (T5).
+    """
+    depth = getattr(encoder.config, "num_hidden_layers", None)
+    lists = [m for m in encoder.modules() if isinstance(m, nn.ModuleList)]
+    # A list inside of another is part of a layer, or of layers that take turns.
+    inner = {m for outer in lists for m in outer.modules() if m is not outer}
+    stacks = [m for m in lists if len(m) == depth and m not in inner]
+    if len(stacks) != 1:
+        return []
+    layers = list(stacks[0])
+    weights = [p for layer in layers for p in layer.parameters()]
+    return layers if len({*weights}) == len(weights) else []
 
 
 def freeze(
@@ -114,43 +142,94 @@ def freeze(
         encoder.requires_grad_(False)
         return [encoder]
     layers = encoder_layers(encoder)
-    frozen: list[nn.Module] = _embeddings(encoder, layers)
     if trainable_layers is None:
-        for part in frozen if embeddings else []:
+        for part in _embeddings(encoder, layers) if embeddings else []:
             part.requires_grad_(False)
         return []
-    frozen += layers[: len(layers) - trainable_layers]
-    above = _parameters_above(encoder, layers)
-    top = {id(p) for layer in layers[-trainable_layers:] for p in layer.parameters()}
-    for parameter in encoder.parameters():
-        parameter.requires_grad_(id(parameter) in top | above)
-    return frozen
+    order = _run_order(encoder, layers)
+    first = order.index(layers[-trainable_layers])
+    trained = layers[-trainable_layers:] + _only_after(order, layers[-1])
+    encoder.requires_grad_(False)
+    for part in trained:
+        part.requires_grad_(True)
+    return _outermost(_only_before(order, first), trained)
 
 
-def _embeddings(encoder: nn.Module, layers: list[nn.Module]) -> list[nn.Module]:
+def _embeddings(encoder: PreTrainedModel, layers: list[nn.Module]) -> list[nn.Module]:
     """Return the encoder's parts that hold embedding tables and no layers."""
     inside = set(layers)
-    return [
+    parts = [
         child
         for child in encoder.children()
         if any(isinstance(module, nn.Embedding) for module in child.modules())
         and inside.isdisjoint(child.modules())
         and child not in inside
     ]
+    if layers:
+        return parts
+    # Where the layers are not known, they are in some list: what holds one is no
+    # embedding. Then at least the vocabulary is.
+    parts = [
+        part
+        for part in parts
+        if not any(isinstance(module, nn.ModuleList) for module in part.modules())
+    ]
+    return parts or [encoder.get_input_embeddings()]
 
 
-def _parameters_above(encoder: nn.Module, layers: list[nn.Module]) -> set[int]:
-    """Return the ids of the parameters applied after the last layer.
+# Tokens of the text that is run to see what follows what: a multiple of what CANINE
+# merges, and within the positions of any model.
+_PROBE_LENGTH = 8
 
-    Modules are registered in the order in which they run; tables of relative
-    positions stand after the layers but feed all of them.
+
+@torch.no_grad()
+def _run_order(encoder: PreTrainedModel, layers: list[nn.Module]) -> list[nn.Module]:
+    """Return the encoder's modules in the order in which they are called.
+
+    A text is run to see it: modules are registered in any order. Poolers and final
+    norms stand after the layers and run there, but so stand the norm of DeBERTa's
+    relative positions, which feeds all layers, and its convolution, which follows the
+    first.
     """
-    tables = {
-        id(parameter)
-        for module in encoder.modules()
-        if isinstance(module, nn.Embedding)
-        for parameter in module.parameters()
-    }
-    ids = [id(parameter) for parameter in encoder.parameters()]
-    last = max(ids.index(id(p)) for p in layers[-1].parameters())
-    return set(ids[last + 1 :]) - tables
+    order: list[nn.Module] = []
+
+    def note(module: nn.Module, inputs) -> None:
+        order.append(module)
+
+    hooks = [module.register_forward_pre_hook(note) for module in encoder.modules()]
+    device = next(encoder.parameters()).device
+    ids = torch.zeros(1, _PROBE_LENGTH, dtype=torch.int64, device=device)
+    training = encoder.training
+    encoder.eval()
+    try:
+        encoder(input_ids=ids, attention_mask=torch.ones_like(ids))
+    finally:
+        encoder.train(training)
+        for hook in hooks:
+            hook.remove()
+    if [module for module in order if module in {*layers}] != layers:
+        raise ValueError(
+            f"the layers of {type(encoder).__name__} do not run one after the other, "
+            "once each; use trainable_layers=None or 0."
+        )
+    return order
+
+
+def _only_after(order: list[nn.Module], last_layer: nn.Module) -> list[nn.Module]:
+    start = order.index(last_layer)
+    others = {*order[:start], *last_layer.modules()}
+    return [module for module in order[start:] if module not in others]
+
+
+def _only_before(order: list[nn.Module], first: int) -> list[nn.Module]:
+    # What runs again above keeps its dropout there: XLNet has one for both ends.
+    above = {*order[first:]}
+    return [module for module in order[:first] if module not in above]
+
+
+def _outermost(modules: list[nn.Module], trained: list[nn.Module]) -> list[nn.Module]:
+    """Return the modules that hold nothing of ``trained`` and stand in no other."""
+    tops = {*trained}
+    free = [module for module in modules if tops.isdisjoint(module.modules())]
+    inner = {part for module in free for part in module.modules() if part is not module}
+    return list(dict.fromkeys(module for module in free if module not in inner))

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from skbert.batching import Padding
+from skbert.checkpoint import quiet_transformers
 from skbert.device import resolve_precision
 from skbert.losses import MultiLabelLoss, balanced_pos_weight
 from skbert.module import MultiLabelModule, build_module
@@ -60,9 +61,11 @@ def train(estimator, plan: FitPlan, previous: MultiLabelNet | None) -> MultiLabe
             callbacks=deepcopy(estimator.net_callbacks),
             verbose=estimator.verbose,
         )
-        net.fit_sets(
-            plan.sets, optimizer_state, keep_optimizer=bool(estimator.warm_start)
-        )
+        # Longformer says once what it adds to its inputs, while it runs.
+        with quiet_transformers():
+            net.fit_sets(
+                plan.sets, optimizer_state, keep_optimizer=bool(estimator.warm_start)
+            )
         # Moments of an earlier fit may have moved what this one did not train.
         net.module_.pin(plan.constant, plan.prior_logits)
     if net.interrupted_:

@@ -5,6 +5,7 @@ model of two layers is drawn at random and its tokenizer is trained on the spot.
 """
 
 import json
+import math
 from collections import Counter
 from pathlib import Path
 
@@ -54,8 +55,8 @@ def make_checkpoint(
 
     Parameters
     ----------
-    family : {"bert", "roberta", "deberta", "distilbert", "canine"}
-        The architecture. Each has the tokenizer and the configuration of the family's
+    family : str
+        One of `FAMILIES`. Each has the tokenizer and the configuration of the family's
         published checkpoints, except that everything is small.
     folder : str or Path
         Where to write; it is made where it does not exist.
@@ -111,37 +112,77 @@ def _make_config(family, tokenizer, overrides):
     if family != "canine":
         fields["vocab_size"] = len(tokenizer)
     fields |= _FAMILY_FIELDS[family]
-    # DistilBERT has other names for the common fields.
-    names = _DISTILBERT_NAMES if family == "distilbert" else {}
+    names = _OTHER_NAMES.get(family, {})
     fields = {names.get(name, name): value for name, value in fields.items()}
-    return AutoConfig.for_model(family, **(fields | overrides))
+    fields.pop(None, None)
+    model_type = _MODEL_TYPES.get(family, family)
+    return AutoConfig.for_model(model_type, **(fields | overrides))
 
 
+# RoBERTa and its kin count positions from the one after their padding token.
+_ROBERTA = {
+    "max_position_embeddings": MAX_LENGTH + 2,
+    "type_vocab_size": 1,
+    "bos_token_id": 0,
+    "eos_token_id": 2,
+}
+# The settings of deberta-base, whose attention has relative positions only.
+_DEBERTA = {
+    "type_vocab_size": 0,
+    "relative_attention": True,
+    "position_biased_input": False,
+    "pos_att_type": ["c2p", "p2c"],
+}
+# What all of version 2 add to it: a norm of the positions, which they count in buckets.
+_DEBERTA_V2 = _DEBERTA | {
+    "max_relative_positions": -1,
+    "position_buckets": 8,
+    "norm_rel_ebd": "layer_norm",
+    "share_att_key": True,
+}
 _FAMILY_FIELDS = {
     "bert": {},
-    # RoBERTa counts positions from the one after its padding token.
-    "roberta": {
-        "max_position_embeddings": MAX_LENGTH + 2,
-        "type_vocab_size": 1,
-        "bos_token_id": 0,
-        "eos_token_id": 2,
-    },
-    # The settings of deberta-base, whose attention has relative positions only.
-    "deberta": {
-        "type_vocab_size": 0,
-        "relative_attention": True,
-        "position_biased_input": False,
-        "pos_att_type": ["c2p", "p2c"],
-    },
+    "roberta": _ROBERTA,
+    "xlm-roberta": _ROBERTA,
+    # A window of 8 neighbours: texts of more tokens than that are padded to twice it.
+    "longformer": _ROBERTA | {"attention_window": 8, "sep_token_id": 2},
+    "mpnet": {"max_position_embeddings": MAX_LENGTH + 2, "bos_token_id": 0},
+    "electra": {"embedding_size": WIDTH // 2},
+    # One layer, which runs as often as there would be layers.
+    "albert": {"embedding_size": WIDTH // 2, "bos_token_id": 2, "eos_token_id": 3},
+    "deberta": _DEBERTA,
+    # deberta-v2-xlarge has a convolution above its first layer, v3 has none.
+    "deberta-v2": _DEBERTA_V2 | {"conv_kernel_size": 3, "conv_act": "gelu"},
+    "deberta-v3": _DEBERTA_V2,
     "distilbert": {},
+    # Its first layer sees all of a text, the second 8 neighbours.
+    "modernbert": {
+        "local_attention": 8,
+        "cls_token_id": 2,
+        "sep_token_id": 3,
+        "bos_token_id": 2,
+        "eos_token_id": 3,
+    },
+    "xlnet": {"bos_token_id": 1, "eos_token_id": 2},
     # Its table of positions has one row for each hash bucket: no fewer than positions.
     "canine": {"num_hash_buckets": CANINE_MAX_LENGTH, "downsampling_rate": 4},
 }
-_DISTILBERT_NAMES = {
-    "hidden_size": "dim",
-    "num_hidden_layers": "n_layers",
-    "num_attention_heads": "n_heads",
-    "intermediate_size": "hidden_dim",
+FAMILIES = tuple(_FAMILY_FIELDS)
+_MODEL_TYPES = {"deberta-v3": "deberta-v2"}
+_OTHER_NAMES = {
+    "distilbert": {
+        "hidden_size": "dim",
+        "num_hidden_layers": "n_layers",
+        "num_attention_heads": "n_heads",
+        "intermediate_size": "hidden_dim",
+    },
+    "xlnet": {
+        "hidden_size": "d_model",
+        "num_hidden_layers": "n_layer",
+        "num_attention_heads": "n_head",
+        "intermediate_size": "d_inner",
+        "max_position_embeddings": None,  # it has no limit
+    },
 }
 
 
@@ -150,22 +191,15 @@ def _make_tokenizer(family, texts):
 
     if family == "canine":
         return transformers.CanineTokenizer(model_max_length=CANINE_MAX_LENGTH)
-    if family in ("bert", "distilbert"):
-        name = "BertTokenizer" if family == "bert" else "DistilBertTokenizer"
-        arguments = {"vocab": _choose_word_pieces(texts)}
-    elif family == "roberta":
-        # The order gives the ids, and 1 is what RoBERTa's positions expect for padding.
-        specials = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
-        name, arguments = "RobertaTokenizer", _train_byte_pairs(texts, specials)
-    elif family == "deberta":
-        specials = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]"]
-        name, arguments = "DebertaTokenizer", _train_byte_pairs(texts, specials)
-    else:
-        raise ValueError(f"no recipe for the family {family!r}")
+    name, choose, specials = _TOKENIZERS[family]
+    arguments = choose(texts, specials)
+    if family == "mpnet":
+        # As published: its words of BERT have BERT's unknown token among them.
+        arguments["unk_token"] = "[UNK]"
     return getattr(transformers, name)(**arguments, model_max_length=MAX_LENGTH)
 
 
-def _choose_word_pieces(texts):
+def _choose_word_pieces(texts, special_tokens):
     # The library's own trainer breaks ties at random, so that two runs of the tests
     # would see different tokens: whole words and single letters do as well here.
     from tokenizers import normalizers, pre_tokenizers
@@ -174,10 +208,22 @@ def _choose_word_pieces(texts):
     split = pre_tokenizers.BertPreTokenizer().pre_tokenize_str
     words = Counter(word for text in texts for word, _ in split(normalize(text)))
     letters = sorted(set("".join(words)))
-    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    pieces += letters + ["##" + letter for letter in letters]
+    pieces = [*special_tokens, *letters, *("##" + letter for letter in letters)]
     pieces += [word for word, _ in words.most_common() if len(word) > 1]
-    return {piece: i for i, piece in enumerate(pieces[:VOCABULARY_SIZE])}
+    return {"vocab": {piece: i for i, piece in enumerate(pieces[:VOCABULARY_SIZE])}}
+
+
+def _choose_unigrams(texts, special_tokens):
+    """Choose the vocabulary of a sentencepiece model: pieces and log-probabilities."""
+    # Words and letters for the reason above; lower case ones, too, for ALBERT.
+    words = Counter(
+        "▁" + word for text in texts for word in (text + " " + text.lower()).split()
+    )
+    letters = Counter(letter for word in words.elements() for letter in word)
+    total = letters.total()
+    scored = [(letter, math.log(n / total)) for letter, n in sorted(letters.items())]
+    scored += [(word, math.log(n / total)) for word, n in words.most_common()]
+    return {"vocab": [*((token, 0.0) for token in special_tokens), *scored]}
 
 
 def _train_byte_pairs(texts, special_tokens):
@@ -195,6 +241,67 @@ def _train_byte_pairs(texts, special_tokens):
     trained = json.loads(tokenizer.to_str())["model"]
     merges = [tuple(merge) for merge in trained["merges"]]
     return {"vocab": trained["vocab"], "merges": merges}
+
+
+def _choose_modern_byte_pairs(texts, special_tokens):
+    """ModernBERT's tokenizer has no class of its own: all is in its file."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+
+    tokenizer = Tokenizer(models.BPE(**_train_byte_pairs(texts, special_tokens)))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    ends = [(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=ends
+    )
+    names = {
+        f"{name}_token": f"[{name.upper()}]"
+        for name in ("pad", "unk", "cls", "sep", "mask")
+    }
+    inputs = ["input_ids", "attention_mask"]
+    return {"tokenizer_object": tokenizer, "model_input_names": inputs} | names
+
+
+# The class, the way to its vocabulary, and its special tokens: their order gives their
+# ids. 1 is what RoBERTa's positions expect for padding.
+_BERT_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+_ROBERTA_TOKENS = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+_DEBERTA_V2_TOKENIZER = (
+    "DebertaV2Tokenizer",
+    _choose_unigrams,
+    ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]"],
+)
+_TOKENIZERS = {
+    "bert": ("BertTokenizer", _choose_word_pieces, _BERT_TOKENS),
+    "electra": ("BertTokenizer", _choose_word_pieces, _BERT_TOKENS),
+    "distilbert": ("DistilBertTokenizer", _choose_word_pieces, _BERT_TOKENS),
+    "mpnet": (
+        "MPNetTokenizer",
+        _choose_word_pieces,
+        ["<s>", "<pad>", "</s>", "<mask>", "[UNK]"],
+    ),
+    "roberta": ("RobertaTokenizer", _train_byte_pairs, _ROBERTA_TOKENS),
+    "longformer": ("RobertaTokenizer", _train_byte_pairs, _ROBERTA_TOKENS),
+    "deberta": (
+        "DebertaTokenizer",
+        _train_byte_pairs,
+        ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]"],
+    ),
+    "modernbert": ("PreTrainedTokenizerFast", _choose_modern_byte_pairs, _BERT_TOKENS),
+    "xlm-roberta": ("XLMRobertaTokenizer", _choose_unigrams, _ROBERTA_TOKENS),
+    "deberta-v2": _DEBERTA_V2_TOKENIZER,
+    "deberta-v3": _DEBERTA_V2_TOKENIZER,
+    "albert": (
+        "AlbertTokenizer",
+        _choose_unigrams,
+        ["<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"],
+    ),
+    "xlnet": (
+        "XLNetTokenizer",
+        _choose_unigrams,
+        ["<unk>", "<s>", "</s>", "<cls>", "<sep>", "<pad>", "<mask>", "<eod>", "<eop>"],
+    ),
+}
 
 
 def _add_mean_pooling(folder, width):

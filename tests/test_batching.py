@@ -45,6 +45,13 @@ def test_padding_goes_to_the_longest_of_the_batch():
     assert ids.dtype == mask.dtype == torch.int64
 
 
+def test_padding_may_come_first():
+    padding = Padding(7, multiple_of=2, left=True)
+    ids, mask = pad(ragged([2, 5, 3]), np.array([2, 0]), padding)
+    assert ids.tolist() == [[7, 200, 201, 202], [7, 7, 0, 1]]
+    assert mask.tolist() == [[0, 1, 1, 1], [0, 0, 1, 1]]
+
+
 def test_padding_is_rounded_up():
     ids, mask = pad(ragged([2, 5]), np.array([1]), Padding(0, multiple_of=4))
     assert ids.tolist() == [[100, 101, 102, 103, 104, 0, 0, 0]]

@@ -371,24 +371,32 @@ class Part:
     module = torch.nn.Linear(1, 1)
 
 
-def test_states_come_back_padded_in_any_order():
+@pytest.mark.parametrize("left", [False, True])
+def test_states_come_back_padded_in_any_order(left):
     rng = np.random.default_rng(0)
     texts = [torch.tensor(rng.normal(size=(n, 4))).float() for n in (2, 0, 5, 3)]
-    states = FrozenStates(Part(), np.array([2, 0, 5, 3]), torch.float32)
+    lengths = np.array([2, 0, 5, 3])
+    states = FrozenStates(Part(), lengths, torch.float32, left=left)
     for rows in ([2, 3], [0, 1]):
         mask = torch.zeros(2, 6, dtype=torch.int64)
         batch = torch.full((2, 6, 4), 7.0)
         for i, row in enumerate(rows):
-            mask[i, : len(texts[row])] = 1
-            batch[i, : len(texts[row])] = texts[row]
+            on_text = place(len(texts[row]), 6, left)
+            mask[i, on_text] = 1
+            batch[i, on_text] = texts[row]
         assert states.append(np.array(rows), batch, mask)
     states.finish()
     found = states.take(np.array([3, 1, 2]), 6)
     assert found.shape == (3, 6, 4)
     for got, row in zip(found, [3, 1, 2], strict=True):
-        n = len(texts[row])
-        assert torch.equal(got[:n], texts[row])
-        assert not got[n:].any()
+        on_text = place(len(texts[row]), 6, left)
+        assert torch.equal(got[on_text], texts[row])
+        got[on_text] = 0
+        assert not got.any()
+
+
+def place(n, width, left):
+    return slice(width - n, width) if left else slice(n)
 
 
 @pytest.mark.parametrize(

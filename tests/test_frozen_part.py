@@ -35,14 +35,13 @@ CUT = {
     "mpnet": {},
     "electra": {"embedding_size": 16},
     "deberta": DEBERTA,
+    "deberta-v2": DEBERTA | {"norm_rel_ebd": "layer_norm", "conv_kernel_size": 3},
     # A window of 8 neighbours in all but every third layer.
     "modernbert": {"local_attention": 8, "cls_token_id": 1, "sep_token_id": 2},
 }
 WHOLE = {
     # It merges four characters into one state.
     "canine": {"num_hash_buckets": 70, "downsampling_rate": 4},
-    # A norm of the relative positions is trained, and every layer reads them.
-    "deberta-v2": DEBERTA | {"norm_rel_ebd": "layer_norm"},
     # Its mixing over the text takes no mask: padding's states are read.
     "fnet": {},
     # No encoder: every layer adds to a record of all positions.
@@ -129,13 +128,7 @@ def test_the_head_on_the_mean_reads_one_state_per_text(tokens):
 
 @pytest.mark.parametrize(
     ("family", "k"),
-    # Nothing of DeBERTa's relative positions is trained with the head alone.
-    [
-        (family, k)
-        for family in WHOLE
-        for k in (0, 1)
-        if (family, k) != ("deberta-v2", 0)
-    ],
+    [(family, k) for family in WHOLE for k in (0, 1)],
 )
 def test_other_models_are_left_whole(tokens, family, k):
     module = build(family, WHOLE[family])

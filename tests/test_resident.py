@@ -41,7 +41,11 @@ def assert_same_batches(dataset, device, padding, **tolerance):
             torch.testing.assert_close(x.cpu(), y, **tolerance)
 
 
-@pytest.mark.parametrize("padding", [Padding(3), Padding(3, 8), Padding(0, 8, 11)])
+@pytest.mark.parametrize(
+    "padding",
+    [Padding(3), Padding(3, 8), Padding(0, 8, 11), Padding(3, 4, left=True)],
+    ids=str,
+)
 def test_batches_made_on_the_device_are_those_of_the_host(dataset, padding):
     assert_same_batches(dataset, torch.device("cpu"), padding, rtol=0, atol=0)
 

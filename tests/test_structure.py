@@ -1,12 +1,25 @@
 import pytest
 import torch
+from transformers import AutoConfig, AutoModel
 
 from checkpoints import MAX_LENGTH, N_LAYERS
 from skbert.checkpoint import load_config
 from skbert.module import build_module
-from skbert.structure import encoder_structure, freeze
+from skbert.structure import encoder_layers, encoder_structure, freeze
 
 FAMILIES = ("bert", "roberta", "deberta", "distilbert", "canine")
+TINY = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_heads": 2, "vocab_size": 50}
+XLM = {"emb_dim": 16, "n_layers": 2, "n_heads": 2, "n_words": 50}
+ALBERT = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32}
+# Models with layers that are not one list of modules, each called once.
+UNTOLD = {
+    "xlm": XLM | {"max_position_embeddings": 32},  # the layers' parts are in four lists
+    "t5": TINY | {"num_layers": 2, "num_decoder_layers": 2},  # there is a decoder, too
+    # Two modules, in a list of two, which run twice each.
+    "albert": ALBERT
+    | {"vocab_size": 50, "embedding_size": 8, "num_hidden_layers": 2}
+    | {"num_hidden_groups": 1, "inner_group_num": 2},
+}
 
 
 @pytest.fixture
@@ -111,3 +124,76 @@ def test_merged_positions_are_padded_to_whole_groups(
 def test_other_encoders_are_not_padded_in_groups(checkpoint):
     structure = encoder_structure(load_config(checkpoint("bert")))
     assert structure.padding(0, "mean", 30).width(5) == 5
+
+
+@pytest.mark.parametrize("family", UNTOLD)
+def test_layers_that_cannot_be_told_apart_are_not_guessed(family):
+    config = AutoConfig.for_model(family, **UNTOLD[family])
+    assert encoder_structure(config).n_layers == 0
+
+
+@pytest.mark.parametrize("family", UNTOLD)
+def test_without_known_layers_the_embeddings_are_found_all_the_same(family):
+    encoder = AutoModel.from_config(AutoConfig.for_model(family, **UNTOLD[family]))
+    freeze(encoder, encoder, trainable_layers=None, embeddings=True)
+    frozen = {id(p) for p in encoder.parameters() if not p.requires_grad}
+    assert id(encoder.get_input_embeddings().weight) in frozen
+    names = [name for name, p in encoder.named_parameters() if id(p) in frozen]
+    assert all("embed" in name or name == "shared.weight" for name in names)
+
+
+def test_tied_layers_cannot_be_told_apart(build):
+    encoder = build("bert").encoder
+    assert len(encoder_layers(encoder)) == N_LAYERS
+    lower, upper = encoder.encoder.layer
+    upper.output.dense.weight = lower.output.dense.weight
+    assert encoder_layers(encoder) == []
+
+
+def test_layers_that_run_in_another_order_are_an_error(build):
+    module = build("bert")
+    stack = module.encoder.encoder
+    plain = stack.forward
+
+    def backwards(*args, **kwargs):
+        stack.layer = torch.nn.ModuleList(reversed(stack.layer))
+        try:
+            return plain(*args, **kwargs)
+        finally:
+            stack.layer = torch.nn.ModuleList(reversed(stack.layer))
+
+    stack.forward = backwards
+    with pytest.raises(ValueError, match="BertModel do not run one after the other"):
+        freeze(module, module.encoder, trainable_layers=1, embeddings=False)
+
+
+def test_what_follows_a_lower_layer_freezes_with_it(build):
+    module = build("deberta-v2")
+    stack = module.encoder.encoder
+    frozen = freeze(module, module.encoder, trainable_layers=1, embeddings=False)
+    for part in (stack.conv, stack.LayerNorm, stack.rel_embeddings, stack.layer[0]):
+        assert not any(p.requires_grad for p in part.parameters())
+    # Their dropout would change what lies below the layer that is trained.
+    assert {stack.conv, stack.layer[0], module.encoder.embeddings} <= {*frozen}
+    assert stack.layer[1] not in frozen
+
+
+def test_looking_at_the_order_leaves_no_trace(build):
+    module = build("bert").train()
+    state = torch.get_rng_state()
+    freeze(module, module.encoder, trainable_layers=1, embeddings=False)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(m.training and not m._forward_pre_hooks for m in module.modules())
+
+
+def test_windows_are_filled_as_the_model_would(checkpoint):
+    structure = encoder_structure(load_config(checkpoint("longformer")))
+    padding = structure.padding(1, "mean", 30)
+    assert [padding.width(n) for n in (3, 8, 9, 30)] == [8, 8, 16, 32]
+
+
+@pytest.mark.parametrize(("family", "left"), [("xlnet", True), ("bert", False)])
+def test_only_what_knows_no_positions_is_padded_on_the_left(checkpoint, family, left):
+    structure = encoder_structure(load_config(checkpoint(family)))
+    assert structure.padding(0, "native", 30, left=True).left == left
+    assert not structure.padding(0, "native", 30).left

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 
 from skbert.targets import Targets
-from skbert.tokenization import RaggedTokens
+from skbert.tokenization import RaggedTokens, Tokens
+from skbert.windows import Windows
 
 __all__ = [
     "Batch",
@@ -51,12 +52,12 @@ class LabelledTokens:
 
     Attributes
     ----------
-    tokens : RaggedTokens
+    tokens : RaggedTokens or WindowedTokens
     targets : Targets
     sample_weight : ndarray of shape (n_samples,), float64, or None
     """
 
-    tokens: RaggedTokens
+    tokens: Tokens
     targets: Targets
     sample_weight: np.ndarray | None = None
 
@@ -90,12 +91,14 @@ class LabelledTokens:
 
         Returns
         -------
-        input_ids, attention_mask : Tensor of shape (batch_size, seq_len), int64
+        input_ids, attention_mask : Tensor of shape (n_sequences, seq_len), int64
+            One sequence per text, or the windows of one text after the other.
         targets, weights : Tensor of shape (batch_size, n_labels), float32
         """
         targets = torch.from_numpy(self.targets.values[rows])
         weights = torch.from_numpy(self.loss_weights(rows))
-        return *pad(self.tokens, rows, padding), targets, weights
+        sequences = self.tokens.sequences_of(rows)
+        return *pad(self.tokens.sequences, sequences, padding), targets, weights
 
 
 @dataclass(frozen=True)
@@ -104,8 +107,9 @@ class Batch:
 
     Attributes
     ----------
-    input_ids : Tensor of shape (batch_size, seq_len), int64
-    attention_mask : Tensor of shape (batch_size, seq_len), int64
+    input_ids : Tensor of shape (n_sequences, seq_len), int64
+        One sequence per text, or the windows of one text after the other.
+    attention_mask : Tensor of shape (n_sequences, seq_len), int64
         1 on tokens, 0 on padding.
     targets : Tensor of shape (batch_size, n_labels), float32
     weights : Tensor of shape (batch_size, n_labels), float32
@@ -114,9 +118,13 @@ class Batch:
         is the weighted *sum* and accumulated batches add up.
     ends_step : bool
         Whether the optimizer moves after this batch.
-    states : Tensor of shape (batch_size, seq_len, width), or None
+    states : Tensor of shape (n_sequences, seq_len, width), or None
         Of the frozen part of the model, where they are not to be computed anew;
-        (batch_size, 1, width) where the head alone is trained.
+        (n_sequences, 1, width) where the head alone is trained.
+    counts : Tensor of shape (batch_size,), int64, or None
+        Windows of each text; None where every text is one sequence.
+    windows : Windows or None
+        How they answer together.
     """
 
     input_ids: torch.Tensor
@@ -125,9 +133,20 @@ class Batch:
     weights: torch.Tensor
     ends_step: bool = True
     states: torch.Tensor | None = None
+    counts: torch.Tensor | None = None
+    windows: Windows | None = None
 
     def __len__(self) -> int:
-        return len(self.input_ids)
+        return len(self.targets)
+
+    def per_text(self, logits: torch.Tensor) -> torch.Tensor:
+        """Return a row of logits for each text.
+
+        Shape: (n_sequences, n_labels) -> (batch_size, n_labels)
+        """
+        if self.windows is None or self.counts is None:
+            return logits
+        return self.windows.pool(logits, self.counts)
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on ``device``."""
@@ -139,6 +158,7 @@ class Batch:
             targets=sent(self.targets, device),
             weights=sent(self.weights, device),
             states=None if states is None else sent(states, device),
+            counts=None if self.counts is None else sent(self.counts, device),
         )
 
     def parts(self, max_tokens: int) -> Iterator[Batch]:
@@ -149,20 +169,26 @@ class Batch:
         matrices of the shapes that shorter ones make, of which torch keeps the code.
         """
         n_rows = len(self)
-        while n_rows > 1 and n_rows * self.input_ids.shape[1] > max_tokens:
+        # Of texts in windows, those of a part are as many as the mean text has.
+        tokens_per_row = self.input_ids.numel() / n_rows
+        while n_rows > 1 and n_rows * tokens_per_row > max_tokens:
             n_rows = (n_rows + 1) // 2
         if n_rows == len(self):
             yield self
             return
+        counts = torch.ones(len(self)) if self.counts is None else self.counts
+        ends = [0, *counts.long().cumsum(0).tolist()]
         for start in range(0, len(self), n_rows):
             rows = slice(start, start + n_rows)
+            sequences = slice(ends[start], ends[min(start + n_rows, len(self))])
             yield replace(
                 self,
-                input_ids=self.input_ids[rows],
-                attention_mask=self.attention_mask[rows],
+                input_ids=self.input_ids[sequences],
+                attention_mask=self.attention_mask[sequences],
                 targets=self.targets[rows],
                 weights=self.weights[rows],
-                states=None if self.states is None else self.states[rows],
+                states=None if self.states is None else self.states[sequences],
+                counts=None if self.counts is None else self.counts[rows],
             )
 
 
@@ -335,7 +361,8 @@ class TrainingBatches:
     accumulation : int, default=1
         Batches that make one optimizer step together.
     states : callable, optional
-        Called with the rows of a batch and its padded length; returns `Batch.states`.
+        Called with the rows of a batch's sequences and its padded length; returns
+        `Batch.states`.
     source : ResidentSet, optional
         Whose ``gather`` makes the batches instead of the dataset's own.
     """
@@ -390,13 +417,18 @@ class TrainingBatches:
 
     def _step(self, batches: list[np.ndarray]) -> Iterator[Batch]:
         known = sum(int(self.dataset.targets.known[rows].sum()) for rows in batches)
+        tokens = self.dataset.tokens
         for number, rows in enumerate(batches, start=1):
             ids, mask, targets, weights = self.source.gather(rows, self.padding)
+            counts = tokens.counts_of(rows)
+            sequences = tokens.sequences_of(rows)
             yield Batch(
                 input_ids=ids,
                 attention_mask=mask,
                 targets=targets,
                 weights=weights / max(known, 1),
                 ends_step=number == len(batches),
-                states=self.states and self.states(rows, ids.shape[1]),
+                states=self.states and self.states(sequences, ids.shape[1]),
+                counts=None if counts is None else torch.from_numpy(counts),
+                windows=tokens.windows,
             )

@@ -15,10 +15,12 @@ from skbert.losses import LOSSES
 from skbert.outputs import check_thresholds
 from skbert.scoring import resolve_scoring
 from skbert.targets import Targets
+from skbert.windows import Windows, window_params
 
 __all__ = [
     "check_against_checkpoint",
     "check_label_parameters",
+    "check_long_text_params",
     "check_parameters",
     "check_same_length",
     "check_scoring",
@@ -31,9 +33,11 @@ def check_parameters(estimator, *, has_validation: bool) -> None:
     Raises
     ------
     TypeError
-        If ``loss_params`` has a key that the loss does not take.
+        If ``loss_params`` has a key that the loss does not take, or
+        ``long_text_params`` one that ``long_text`` does not take.
     ValueError
-        If ``scoring`` is unknown, or ``n_iter_no_change`` lacks validation data.
+        If one of their values is out of range, ``scoring`` is unknown, or
+        ``n_iter_no_change`` lacks validation data.
     """
     options = [
         name
@@ -48,12 +52,34 @@ def check_parameters(estimator, *, has_validation: bool) -> None:
                 f"does not know; {takes}."
             )
         _check_loss_param(name, estimator.loss_params[name])
+    check_long_text_params(estimator.long_text, estimator.long_text_params)
     resolve_scoring(estimator.scoring)
     if estimator.n_iter_no_change is not None and not has_validation:
         raise ValueError(
             "n_iter_no_change stops on a validation score, but there is no validation "
             "data: set validation_fraction=0.1, or pass X_val and y_val to fit."
         )
+
+
+def check_long_text_params(long_text: str, params: dict | None) -> None:
+    """Check the options of a way to read long texts.
+
+    Raises
+    ------
+    TypeError
+        If one is not known.
+    ValueError
+        If a value is out of range.
+    """
+    options = window_params() if long_text == "windows" else []
+    for name in params or {}:
+        if name not in options:
+            takes = f"it takes {', '.join(options)}" if options else "it takes none"
+            raise TypeError(
+                f"long_text_params has the key {name!r}, which long_text={long_text!r} "
+                f"does not know; {takes}."
+            )
+    Windows(**(params or {}))
 
 
 def check_scoring(scoring: str | Callable, targets: Targets) -> None:
@@ -118,8 +144,8 @@ def check_against_checkpoint(estimator, checkpoint: Checkpoint) -> None:
     if limit is not None and estimator.max_length > limit:
         raise ValueError(
             f"max_length={estimator.max_length} is beyond the {limit} tokens that "
-            f"{estimator.model!r} can read; use {limit} or less, or long_text="
-            "'head_tail' to keep both ends of long texts."
+            f"{estimator.model!r} can read; use {limit} or less, with long_text="
+            "'head_tail' to keep both ends of long texts, or 'windows' to read on."
         )
     if estimator.trainable_layers is None:
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from copy import deepcopy
 from numbers import Integral, Real
 
 import numpy as np
@@ -18,6 +19,7 @@ from skbert.checkpoint import (
     ModelFormatError,
     resolve_model,
 )
+from skbert.checks import check_long_text_params
 from skbert.device import resolve_device
 from skbert.net import MultiLabelNet
 from skbert.persistence import SavedModel, load_model, save_model
@@ -63,10 +65,17 @@ class TransformerMultiLabelClassifier(TextPredictionMixin, BaseEstimator):
         Never ask the hub; use its local cache.
     max_length : int, default=128
         Tokens of a text that are read, special tokens included.
-    long_text : {"truncate", "head_tail"}, default="truncate"
-        What is kept of longer texts: their first tokens, or the first quarter and
-        the last three quarters of the room (Sun et al. 2019 [1]_). With "truncate" a
-        text is cut to ``32 * max_length`` characters before it is tokenized.
+    long_text : {"truncate", "head_tail", "windows"}, default="truncate"
+        What is done with longer texts. "truncate" keeps their first tokens,
+        "head_tail" the first quarter and the last three quarters of the room (Sun et
+        al. 2019 [1]_). "windows" reads them in pieces of ``max_length`` tokens and
+        pools the pieces' logits, in training too: the loss is that of the whole
+        text. Before it is tokenized a text is cut to 32 characters for each token
+        that can be read; "head_tail" needs all of it.
+    long_text_params : dict, default=None
+        Of "windows": ``overlap`` (0.25), the share of a window that the next one
+        repeats; ``max_windows`` (8) of one text, the rest of which is cut off; and
+        ``pooling``, "mean" (default), "max" or "logsumexp", which is between them.
     pooling : {"auto", "native", "mean"}, default="auto"
         "native" is the head of ``AutoModelForSequenceClassification``; "mean" is a
         linear layer on the mean of the last states; "auto" takes "mean" for folders
@@ -165,6 +174,7 @@ class TransformerMultiLabelClassifier(TextPredictionMixin, BaseEstimator):
     max_epochs_, batch_size_, max_length_ : int
     learning_rate_, head_learning_rate_ : float
     pooling_, precision_, device_, long_text_ : str
+    long_text_params_ : dict or None
         The values used: of parameters that say "auto", and of those that prediction
         must share with the fit.
 
@@ -193,7 +203,8 @@ class TransformerMultiLabelClassifier(TextPredictionMixin, BaseEstimator):
         "revision": [str, None],
         "local_files_only": ["boolean"],
         "max_length": [Interval(Integral, 1, None, closed="left")],
-        "long_text": [StrOptions({"truncate", "head_tail"})],
+        "long_text": [StrOptions({"truncate", "head_tail", "windows"})],
+        "long_text_params": [dict, None],
         "pooling": [StrOptions({"auto", "native", "mean"})],
         "trainable_layers": [Interval(Integral, 0, None, closed="left"), None],
         "freeze_embeddings": ["boolean"],
@@ -241,6 +252,7 @@ class TransformerMultiLabelClassifier(TextPredictionMixin, BaseEstimator):
         local_files_only: bool = False,
         max_length: int = 128,
         long_text: str = "truncate",
+        long_text_params: dict | None = None,
         pooling: str = "auto",
         trainable_layers: int | None = None,
         freeze_embeddings: bool = True,
@@ -272,6 +284,7 @@ class TransformerMultiLabelClassifier(TextPredictionMixin, BaseEstimator):
         self.local_files_only = local_files_only
         self.max_length = max_length
         self.long_text = long_text
+        self.long_text_params = long_text_params
         self.pooling = pooling
         self.trainable_layers = trainable_layers
         self.freeze_embeddings = freeze_embeddings
@@ -375,6 +388,7 @@ class TransformerMultiLabelClassifier(TextPredictionMixin, BaseEstimator):
         ]
         self.n_iter_ = len(history)
         self.max_length_, self.long_text_ = self.max_length, self.long_text
+        self.long_text_params_ = deepcopy(self.long_text_params)
         self.truncated_fraction_ = plan.truncated_fraction
         self.max_epochs_ = settings.max_epochs
         self.batch_size_ = settings.batch_size
@@ -484,7 +498,8 @@ class TransformerMultiLabelClassifier(TextPredictionMixin, BaseEstimator):
         clf = cls(**{"model": model, **params})
         try:
             clf._validate_params()
-        except ValueError as error:
+            check_long_text_params(clf.long_text, clf.long_text_params)
+        except (TypeError, ValueError) as error:
             raise ModelFormatError(f"{model}: {error}") from error
         precision = clf.precision if precision is None else precision
         clf.set_params(device=device, precision=precision)._validate_params()
@@ -498,6 +513,7 @@ class TransformerMultiLabelClassifier(TextPredictionMixin, BaseEstimator):
         clf.precision_ = clf.net_.precision_
         clf.device_ = str(resolved)
         clf.max_length_, clf.long_text_ = clf.max_length, clf.long_text
+        clf.long_text_params_ = deepcopy(clf.long_text_params)
         clf.tokenizer_ = saved.tokenizer
         clf.pooling_ = saved.pooling
         classes = None if saved.classes is None else np.array(saved.classes)

@@ -8,7 +8,7 @@ import numpy as np
 from skorch.callbacks import Callback
 
 from skbert.checkpoint import open_checkpoint
-from skbert.tokenization import RaggedTokens, tokenize
+from skbert.tokenization import Tokens, tokenize
 
 __all__ = ["EpochReports", "tokens_for"]
 
@@ -21,7 +21,7 @@ class EpochReports(Callback):
 
     Parameters
     ----------
-    tokens : RaggedTokens
+    tokens : RaggedTokens or WindowedTokens
         The held-out texts, n of them.
     report : callable
         ``report(epoch, logits, is_last)`` gets the number of the epoch, from 1, an
@@ -30,7 +30,7 @@ class EpochReports(Callback):
     """
 
     def __init__(
-        self, tokens: RaggedTokens, report: Callable[[int, np.ndarray, bool], None]
+        self, tokens: Tokens, report: Callable[[int, np.ndarray, bool], None]
     ) -> None:
         self.tokens = tokens
         self.report = report
@@ -70,7 +70,7 @@ class EpochReports(Callback):
         return self
 
 
-def tokens_for(classifier, X) -> RaggedTokens:
+def tokens_for(classifier, X) -> Tokens:
     """Tokenize texts as a classifier that is not fitted yet will do.
 
     Parameters
@@ -80,7 +80,7 @@ def tokens_for(classifier, X) -> RaggedTokens:
 
     Returns
     -------
-    RaggedTokens
+    RaggedTokens or WindowedTokens
         Of length n.
 
     Raises
@@ -99,4 +99,5 @@ def tokens_for(classifier, X) -> RaggedTokens:
         classifier._check_texts(X),
         max_length=classifier.max_length,
         long_text=classifier.long_text,
+        long_text_params=classifier.long_text_params,
     )

@@ -173,6 +173,8 @@ class GraphedStep:
 
     def __call__(self, batch: Batch) -> Tensor:
         """Train on one batch; return its loss, still on the device."""
+        if batch.windows is not None:
+            return self.step(batch)  # as many sequences as it happens to have
         batch = batch.to(self.step.device)
         with _RECORDING:
             self._follow_thawing()

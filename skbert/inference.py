@@ -11,7 +11,7 @@ from skbert.checkpoint import quiet_transformers
 from skbert.device import autocast
 from skbert.graphs import GraphedForward
 from skbert.recorder import Recorder
-from skbert.tokenization import RaggedTokens
+from skbert.tokenization import Tokens
 
 __all__ = ["Predictor", "working_precision"]
 
@@ -60,12 +60,12 @@ class Predictor:
             self._graphs.release()
 
     @torch.inference_mode()
-    def logits(self, tokens: RaggedTokens) -> np.ndarray:
+    def logits(self, tokens: Tokens) -> np.ndarray:
         """Compute the logits of some texts.
 
         Parameters
         ----------
-        tokens : RaggedTokens
+        tokens : RaggedTokens or WindowedTokens
 
         Returns
         -------
@@ -74,15 +74,19 @@ class Predictor:
             the logits, which are read when all of them are there.
         """
         forward = self._graphs or self._forward
-        logits = torch.empty(len(tokens), self._n_labels, device=self._device)
+        sequences, counts = tokens.sequences, tokens.counts_of(np.arange(len(tokens)))
+        logits = torch.empty(len(sequences), self._n_labels, device=self._device)
         budget = prediction_tokens(self._device)
-        batches = prediction_rows(tokens, max_tokens=budget, padding=self._padding)
+        batches = prediction_rows(sequences, max_tokens=budget, padding=self._padding)
         with quiet_transformers():
             for rows in batches:
-                ids, mask = pad(tokens, rows, self._padding)
+                ids, mask = pad(sequences, rows, self._padding)
                 batch = sent(ids, self._device), sent(mask, self._device)
                 logits[sent(torch.from_numpy(rows), self._device)] = forward(*batch)
-        return logits.cpu().numpy()
+        logits = logits.cpu()
+        if tokens.windows is not None:
+            logits = tokens.windows.pool(logits, torch.from_numpy(counts))
+        return logits.numpy()
 
     def _forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         with autocast(self._device, self._precision):

@@ -31,7 +31,7 @@ from skbert.scoring import resolve_scoring
 from skbert.stand_ins import StandIns
 from skbert.step import TrainingStep, linear_schedule
 from skbert.structure import freeze
-from skbert.tokenization import RaggedTokens
+from skbert.tokenization import Tokens
 
 __all__ = ["MultiLabelNet", "TrainingSets"]
 
@@ -244,7 +244,7 @@ class MultiLabelNet(NeuralNet):
     def _frozen_states(self, sets: TrainingSets):
         return frozen_states(
             self.module_,
-            sets.train.tokens,
+            sets.train.tokens.sequences,
             trainable_layers=self.trainable_layers,
             always_eval=self.always_eval_,
             max_epochs=self.max_epochs,
@@ -437,7 +437,7 @@ class MultiLabelNet(NeuralNet):
 
     # --- prediction ---------------------------------------------------------------
 
-    def predict_logits(self, tokens: RaggedTokens) -> np.ndarray:
+    def predict_logits(self, tokens: Tokens) -> np.ndarray:
         """Return the logits, shape (n_texts, n_labels), float32."""
         with self.predictor() as predictor:
             return predictor.logits(tokens)
@@ -459,7 +459,7 @@ class MultiLabelNet(NeuralNet):
     def infer(self, x: Batch, **fit_params) -> Tensor:
         """Return the float32 logits of a batch; for callbacks that want them."""
         x = x.to(torch.device(self.device))
-        return self.module_(x.input_ids, x.attention_mask).float()
+        return x.per_text(self.module_(x.input_ids, x.attention_mask).float())
 
     def get_loss(self, y_pred: Tensor, y_true: Batch, X=None, training=False):
         """Return the loss of logits against a batch."""

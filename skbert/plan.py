@@ -20,7 +20,7 @@ from skbert.randomness import draw_seed
 from skbert.sample_weight import check_sample_weight
 from skbert.settings import FitSettings, resolve_settings
 from skbert.targets import Targets, encode_targets, warn_of_constant_labels
-from skbert.tokenization import RaggedTokens, tokenize
+from skbert.tokenization import Tokens, tokenize
 
 __all__ = ["FitPlan", "plan_fit"]
 
@@ -174,6 +174,7 @@ def _tokenized(estimator, checkpoint, texts, targets, weight) -> LabelledTokens:
         texts,
         max_length=estimator.max_length,
         long_text=estimator.long_text,
+        long_text_params=estimator.long_text_params,
     )
     return LabelledTokens(tokens, targets, weight)
 
@@ -206,13 +207,20 @@ def _check_same_labels(estimator, label_names: np.ndarray, targets: Targets) -> 
     )
 
 
-def _warn_of_truncation(tokens: RaggedTokens, max_length: int) -> float:
+def _warn_of_truncation(tokens: Tokens, max_length: int) -> float:
     fraction = float(tokens.truncated.mean())
     if fraction > _TRUNCATION_WARNING:
+        longer = f"max_length={max_length} tokens"
+        advice = (
+            "A larger max_length reads more of them, long_text='head_tail' keeps "
+            "their beginnings and ends, long_text='windows' reads on."
+        )
+        if tokens.windows is not None:
+            longer = f"{tokens.windows.max_windows} windows of {longer}"
+            advice = "More max_windows in long_text_params read more of them."
         warnings.warn(
-            f"{fraction:.0%} of the texts are longer than max_length={max_length} "
-            "tokens and were cut. A larger max_length reads more of them, "
-            "long_text='head_tail' keeps their beginnings and ends.",
+            f"{fraction:.0%} of the texts are longer than {longer} and were cut. "
+            + advice,
             UserWarning,
             stacklevel=5,  # the user's call of fit
         )

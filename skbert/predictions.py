@@ -37,12 +37,14 @@ class TextPredictionMixin(MultiLabelOutputMixin):
     tokenizer_ : PreTrainedTokenizerBase
     max_length_ : int
     long_text_ : str
+    long_text_params_ : dict or None
     """
 
     net_: Any
     tokenizer_: Any
     max_length_: int
     long_text_: str
+    long_text_params_: dict | None
 
     def _check_texts(self, X: Any, name: str = "X") -> list[str]:
         raise NotImplementedError
@@ -178,5 +180,6 @@ class TextPredictionMixin(MultiLabelOutputMixin):
             self.tokenizer_,
             max_length=self.max_length_,
             long_text=self.long_text_,
+            long_text_params=self.long_text_params_,
         )
         return chunk_logits(self.net_, chunks, tokenized)

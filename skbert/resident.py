@@ -25,7 +25,8 @@ class ResidentSet:
     """
 
     def __init__(self, dataset: LabelledTokens, device: torch.device) -> None:
-        tokens, targets = dataset.tokens, dataset.targets
+        tokens, targets = dataset.tokens.sequences, dataset.targets
+        self._sequences_of = dataset.tokens.sequences_of
         self._lengths = tokens.lengths  # the host knows how wide a batch is
         self._device = device
         self._ids = torch.from_numpy(tokens.ids).to(device)
@@ -44,18 +45,20 @@ class ResidentSet:
 
         Returns
         -------
-        input_ids, attention_mask : Tensor of shape (batch_size, seq_len), int64
+        input_ids, attention_mask : Tensor of shape (n_sequences, seq_len), int64
         targets, weights : Tensor of shape (batch_size, n_labels), float32
             On the device, without a wait for it.
         """
-        width = padding.width(int(self._lengths[rows].max()))
-        at = sent(torch.from_numpy(rows), self._device)
-        # Shape: (batch_size, 1)
+        sequences = self._sequences_of(rows)
+        width = padding.width(int(self._lengths[sequences].max()))
+        at = sent(torch.from_numpy(sequences), self._device)
+        # Shape: (n_sequences, 1)
         starts, ends = self._starts[at].unsqueeze(1), self._starts[at + 1].unsqueeze(1)
         position = torch.arange(width, device=self._device)
         position = position + (ends - width if padding.left else starts)
         mask = (position >= starts) & (position < ends)
         ids = self._ids[position.clamp(0, len(self._ids) - 1)].long()
         ids = ids.masked_fill(~mask, padding.pad_id)
+        at = sent(torch.from_numpy(rows), self._device)
         weights = self._known[at] * self._row_weights[at].unsqueeze(1)
         return ids, mask.long(), self._targets[at].float(), weights

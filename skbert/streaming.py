@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from skbert.tokenization import RaggedTokens, as_list, check_text
+from skbert.tokenization import Tokens, as_list, check_text
 
 __all__ = [
     "CHUNK_SIZE",
@@ -157,7 +157,9 @@ def _next(iterator: Iterator) -> tuple:
 
 
 def chunk_logits(
-    net, chunks: Iterable[list[str]], tokenized: Callable[[list[str]], RaggedTokens]
+    net,
+    chunks: Iterable[list[str]],
+    tokenized: Callable[[list[str]], Tokens],
 ) -> Generator[np.ndarray, None, None]:
     """Yield the logits of each chunk.
 

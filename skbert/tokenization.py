@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 from transformers import PreTrainedTokenizerBase
 
-__all__ = ["RaggedTokens", "as_list", "check_text", "check_texts", "tokenize"]
+from skbert.windows import Windows
+
+__all__ = [
+    "RaggedTokens",
+    "Tokens",
+    "WindowedTokens",
+    "as_list",
+    "check_text",
+    "check_texts",
+    "tokenize",
+]
 
 # A text of n tokens rarely has more than 32 n characters: beyond that the rest is cut
 # anyway, so the tokenizer need not see it.
@@ -168,6 +179,8 @@ class RaggedTokens:
     offsets: np.ndarray
     truncated: np.ndarray
 
+    windows: ClassVar[None] = None  # as `WindowedTokens` has it
+
     def __len__(self) -> int:
         return len(self.truncated)
 
@@ -179,6 +192,18 @@ class RaggedTokens:
         """Number of tokens of each text, shape (n_texts,), int64."""
         return np.diff(self.offsets)
 
+    @property
+    def sequences(self) -> RaggedTokens:
+        """What goes through a model: one sequence per text."""
+        return self
+
+    def sequences_of(self, rows: np.ndarray) -> np.ndarray:
+        """Return the rows of `sequences` that belong to the texts ``rows``."""
+        return rows
+
+    def counts_of(self, rows: np.ndarray) -> None:
+        """Return how many sequences each text has; None where all have one."""
+
     def take(self, rows: np.ndarray) -> RaggedTokens:
         """Return the tokens of the texts ``rows``."""
         pieces = [self[row] for row in rows]
@@ -189,7 +214,59 @@ class RaggedTokens:
         )
 
 
-def _offsets(lengths: Sequence[int]) -> np.ndarray:
+@dataclass(frozen=True)
+class WindowedTokens:
+    """Token ids of many texts, of which long ones are cut into several sequences.
+
+    Attributes
+    ----------
+    sequences : RaggedTokens
+        The windows of the first text, of the second and so on.
+    offsets : ndarray of shape (n_texts + 1,), int64
+        Text ``i`` is ``sequences[offsets[i]:offsets[i + 1]]``.
+    truncated : ndarray of shape (n_texts,), bool
+        Which texts lost tokens.
+    windows : Windows
+    """
+
+    sequences: RaggedTokens
+    offsets: np.ndarray
+    truncated: np.ndarray
+    windows: Windows
+
+    def __len__(self) -> int:
+        return len(self.truncated)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Number of tokens of each text's windows together, (n_texts,), int64."""
+        return np.diff(self.sequences.offsets[self.offsets])
+
+    def sequences_of(self, rows: np.ndarray) -> np.ndarray:
+        """Return the rows of `sequences` that belong to the texts ``rows``."""
+        counts = self.counts_of(rows)
+        # Of the windows of text i, number j is its first plus j.
+        number = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        return np.repeat(self.offsets[rows], counts) + number
+
+    def counts_of(self, rows: np.ndarray) -> np.ndarray:
+        """Return how many windows each of the texts ``rows`` has."""
+        return self.offsets[rows + 1] - self.offsets[rows]
+
+    def take(self, rows: np.ndarray) -> WindowedTokens:
+        """Return the tokens of the texts ``rows``."""
+        return WindowedTokens(
+            self.sequences.take(self.sequences_of(rows)),
+            _offsets(self.counts_of(rows)),
+            self.truncated[rows],
+            self.windows,
+        )
+
+
+Tokens = RaggedTokens | WindowedTokens
+
+
+def _offsets(lengths: Sequence[int] | np.ndarray) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)
 
 
@@ -199,7 +276,8 @@ def tokenize(
     *,
     max_length: int,
     long_text: str = "truncate",
-) -> RaggedTokens:
+    long_text_params: Mapping[str, Any] | None = None,
+) -> Tokens:
     """Tokenize texts, cut what is too long, and add the special tokens.
 
     Parameters
@@ -209,20 +287,23 @@ def tokenize(
     texts : list of str
         Length n_texts.
     max_length : int
-        Most tokens of one text, special tokens included.
-    long_text : {"truncate", "head_tail"}, default="truncate"
+        Most tokens of one text, or of one window, special tokens included.
+    long_text : {"truncate", "head_tail", "windows"}, default="truncate"
         ``"truncate"`` keeps the first tokens. ``"head_tail"`` keeps the first
         quarter and the last three quarters of the room, the best split found by Sun
         et al. (2019), "How to Fine-Tune BERT for Text Classification?".
+        ``"windows"`` makes several sequences of a text.
+    long_text_params : mapping, optional
+        Of `Windows`.
 
     Returns
     -------
-    RaggedTokens
+    RaggedTokens or WindowedTokens
 
     Notes
     -----
-    With ``"truncate"`` a text is cut to ``32 * max_length`` characters before the
-    tokenizer sees it, so that a text of megabytes costs nothing.
+    But for ``"head_tail"`` a text is cut to 32 characters for each token that could be
+    read before the tokenizer sees it, so that a text of megabytes costs nothing.
     """
     prefix, suffix = _special_tokens(tokenizer)
     room = max_length - len(prefix) - len(suffix)
@@ -232,15 +313,26 @@ def tokenize(
             f"{len(prefix) + len(suffix)} special tokens; use "
             f"{len(prefix) + len(suffix) + 1} or more."
         )
-    limit = CHARACTERS_PER_TOKEN * max_length if long_text == "truncate" else None
-    rows, truncated = [], []
+    windows = Windows(**(long_text_params or {})) if long_text == "windows" else None
+    reach = room if windows is None else windows.reach(room)
+    limit: int | None = CHARACTERS_PER_TOKEN * (reach + max_length - room)
+    if long_text == "head_tail":
+        limit = None
+    rows, counts, truncated = [], [], []
     for text, content in zip(texts, _contents(tokenizer, texts, limit), strict=True):
         cut_before = limit is not None and len(text) > limit
-        truncated.append(len(content) > room or cut_before)
-        row = prefix + _fit(content, room, long_text) + suffix
-        rows.append(np.array(row, dtype=np.int32))
-    offsets = _offsets([len(row) for row in rows])
-    return RaggedTokens(np.concatenate(rows), offsets, np.array(truncated))
+        truncated.append(len(content) > reach or cut_before)
+        pieces = _pieces(content, room, long_text, windows)
+        counts.append(len(pieces))
+        rows += [np.array(prefix + piece + suffix, np.int32) for piece in pieces]
+    sequences = RaggedTokens(
+        np.concatenate(rows),
+        _offsets([len(row) for row in rows]),
+        np.repeat(truncated, counts),
+    )
+    if windows is None:
+        return sequences
+    return WindowedTokens(sequences, _offsets(counts), np.array(truncated), windows)
 
 
 def _contents(
@@ -287,10 +379,13 @@ def _special_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list
     )
 
 
-def _fit(content: list[int], room: int, long_text: str) -> list[int]:
-    if len(content) <= room:
-        return content
-    if long_text == "truncate":
-        return content[:room]
+def _pieces(
+    content: list[int], room: int, long_text: str, windows: Windows | None
+) -> list[list[int]]:
+    if windows is not None:
+        starts = windows.starts(len(content), room)
+        return [content[start : start + room] for start in starts]
+    if len(content) <= room or long_text == "truncate":
+        return [content[:room]]
     head = room // 4
-    return content[:head] + content[len(content) - (room - head) :]
+    return [content[:head] + content[len(content) - (room - head) :]]

@@ -103,6 +103,42 @@ def test_head_tail_reads_the_end_of_a_very_long_text(tiny_bert):
     assert tokenizer.decode(tokens[0].tolist()).endswith("crash [SEP]")
 
 
+def test_windows_overlap_and_each_has_its_special_tokens(tiny_bert):
+    tokenizer = AutoTokenizer.from_pretrained(tiny_bert)
+    text = "hello again invoice crash meeting payment refund error note garden"
+    params = {"overlap": 0.5, "max_windows": 9}
+    tokens = tokenize(
+        tokenizer,
+        [text, "invoice"],
+        max_length=6,
+        long_text="windows",
+        long_text_params=params,
+    )
+    decoded = [
+        tokenizer.decode(tokens.sequences[i]) for i in range(len(tokens.sequences))
+    ]
+    assert decoded == [
+        "[CLS] hello again invoice crash [SEP]",
+        "[CLS] invoice crash meeting payment [SEP]",
+        "[CLS] meeting payment refund error [SEP]",
+        "[CLS] refund error note garden [SEP]",
+        "[CLS] invoice [SEP]",
+    ]
+    assert tokens.offsets.tolist() == [0, 4, 5]
+    assert tokens.lengths.tolist() == [24, 3]
+    assert not tokens.truncated.any()
+
+
+def test_a_text_longer_than_its_windows_is_cut(tiny_bert):
+    tokenizer = AutoTokenizer.from_pretrained(tiny_bert)
+    params = {"max_windows": 2, "overlap": 0}
+    options = {"long_text": "windows", "long_text_params": params}
+    texts = ["invoice " * n for n in (8, 9, 10_000)]
+    tokens = tokenize(tokenizer, texts, max_length=6, **options)
+    assert tokens.truncated.tolist() == [False, True, True]
+    assert np.diff(tokens.offsets).tolist() == [2, 2, 2]
+
+
 def test_a_very_long_text_is_cut_before_it_is_tokenized(tiny_bert, monkeypatch):
     tokenizer = AutoTokenizer.from_pretrained(tiny_bert)
     seen = []

@@ -41,7 +41,10 @@ def isolated_random_state(seed: int, device: torch.device) -> Iterator[None]:
     """
     kind = device.type
     others = [device] if kind in ("cuda", "mps") else []
-    with _ONE_THREAD, torch.random.fork_rng(others, device_type=kind if others else "cuda"):
+    with (
+        _ONE_THREAD,
+        torch.random.fork_rng(others, device_type=kind if others else "cuda"),
+    ):
         torch.default_generator.manual_seed(seed)
         if kind == "cuda":  # pragma: gpu
             with torch.cuda.device(device):

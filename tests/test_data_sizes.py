@@ -123,6 +123,14 @@ def test_sparse_labels_are_read_in_nine_bytes_a_cell(layout):
     assert peak_of(encode_targets, y.asformat(layout)) < 9 * shape[0] * shape[1]
 
 
+@pytest.mark.parametrize(
+    ("convert", "most"), [(np.array, 9), (pd.DataFrame, 16), (np.ndarray.tolist, 16)]
+)
+def test_dense_labels_are_read_in_bytes_a_cell(convert, most):
+    y = (np.random.default_rng(0).random((500, 1_000)) < 0.1).astype(np.int64)
+    assert peak_of(encode_targets, convert(y)) < most * y.size
+
+
 def test_predictions_of_many_labels_take_little_beside_the_answer(
     settings, monkeypatch
 ):

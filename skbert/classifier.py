@@ -157,7 +157,7 @@ class TransformerMultiLabelClassifier(TextPredictionMixin, BaseEstimator):
     classes_ : ndarray of shape (n_labels, 2) or (2,)
         A row ``[0, 1]`` per label; for one-dimensional y, its two classes.
     label_names_ : ndarray of shape (n_labels,), object
-        Columns of a DataFrame y, otherwise "label_0", "label_1", ...
+        Columns of y where it is a table, otherwise "label_0", "label_1", ...
     thresholds_ : ndarray of shape (n_labels,), float64
         A label is predicted where its probability is at least this. May be assigned.
     history_ : list of dict
@@ -329,10 +329,12 @@ class TransformerMultiLabelClassifier(TextPredictionMixin, BaseEstimator):
         Parameters
         ----------
         X : sequence of str, length n
-            List, tuple, Series, ndarray of shape (n,) or (n, 1), one-column frame.
-        y : array-like or sparse matrix of shape (n, n_labels) or (n,)
+            List, tuple, ndarray of shape (n,) or (n, 1), or the Series, Arrays and
+            one-column tables of pandas, polars and pyarrow.
+        y : array-like, sparse matrix or table of shape (n, n_labels) or (n,)
             0, 1, bool, or NaN where a label is unknown. One dimension with two
-            classes is ordinary binary classification.
+            classes is ordinary binary classification. The columns of a table of
+            pandas, polars or pyarrow name the labels.
         sample_weight : array-like of shape (n,), default=None
             Weights of the rows: one of weight 2 counts as if it were there twice, one
             of weight 0 as if it were not there.

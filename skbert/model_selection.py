@@ -217,7 +217,7 @@ def multilabel_train_test_split(
     list
         ``X_train, X_test, y_train, y_test``; with `validation_size`
         ``X_train, X_val, X_test, y_train, y_val, y_test``. Lists, tuples, arrays,
-        Series and DataFrames keep their type, sparse matrices come out in CSR format.
+        Series and tables keep their type, sparse matrices come out in CSR format.
         With ``shuffle=True`` the rows of each part are in random order.
 
     Raises
@@ -440,11 +440,13 @@ def _length(name: str, array: Any) -> int:
 
 
 def _take(array: Any, rows: np.ndarray) -> Any:
-    """Return the given rows of a list, tuple, array, frame or sparse matrix."""
+    """Return the given rows of a list, tuple, array, table or sparse matrix."""
     if hasattr(array, "iloc"):
         return array.iloc[rows]
     if sparse.issparse(array):
         return array.tocsr()[rows]  # other formats cannot be indexed
+    if hasattr(array, "to_pylist"):  # pyarrow
+        return array.take(rows)
     if hasattr(array, "shape"):
         return array[rows]
     items = [array[row] for row in rows]

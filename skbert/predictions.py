@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 from functools import partial
 from numbers import Integral
 from typing import Any
@@ -19,6 +19,7 @@ from skbert.streaming import (
     read_chunks,
     rows_of,
     slices,
+    texts_per_chunk,
 )
 from skbert.tokenization import tokenize
 
@@ -67,8 +68,9 @@ class TextPredictionMixin(MultiLabelOutputMixin):
     def predict_proba(self, X) -> np.ndarray:
         """Return the probability of each label.
 
-        Texts are tokenized and predicted in chunks of 16,384: beside ``X`` and the
-        answer, memory hardly depends on their number.
+        Texts are tokenized and predicted in chunks of 16,384, fewer where there are
+        more than 2,048 labels: beside ``X`` and the answer, memory hardly depends on
+        their number.
 
         Parameters
         ----------
@@ -102,8 +104,9 @@ class TextPredictionMixin(MultiLabelOutputMixin):
 
         chunk_size : int, default=16384
             Texts that are read, sorted by length and predicted together; fewer where
-            they have more than 16 million characters. Smaller ones answer sooner and
-            pad more: of comments by 2% at 4,096, by 16% at 256.
+            they have more than 16 million characters, and where there are more than
+            2,048 labels. Smaller ones answer sooner and pad more: of comments by 2% at
+            4,096, by 16% at 256.
 
         Yields
         ------
@@ -139,7 +142,8 @@ class TextPredictionMixin(MultiLabelOutputMixin):
         check_is_fitted(self)
         if not isinstance(chunk_size, Integral) or chunk_size < 1:
             raise ValueError(f"chunk_size must be at least 1, got {chunk_size!r}.")
-        chunks = read_chunks(iterate_texts(texts, "texts"), int(chunk_size), "texts")
+        size = min(int(chunk_size), texts_per_chunk(len(self.label_names_)))
+        chunks = read_chunks(iterate_texts(texts, "texts"), size, "texts")
         return rows_of(self._chunk_logits(chunks), self._as_proba)
 
     def _as_proba(self, logits: np.ndarray) -> np.ndarray:
@@ -155,7 +159,7 @@ class TextPredictionMixin(MultiLabelOutputMixin):
         texts = self._check_texts(X)
         chosen = np.empty((len(texts), len(self.label_names_)), dtype=bool)
         start = 0
-        for logits in self._chunk_logits(slices(texts)):
+        for logits in self._chunk_logits(self._slices(texts)):
             proba = expit(logits, out=logits)
             chosen[start : start + len(proba)] = self._reaches_threshold(proba)
             start += len(proba)
@@ -166,10 +170,13 @@ class TextPredictionMixin(MultiLabelOutputMixin):
         texts = self._check_texts(X)
         logits = np.empty((len(texts), len(self.label_names_)))
         start = 0
-        for chunk in self._chunk_logits(slices(texts)):
+        for chunk in self._chunk_logits(self._slices(texts)):
             logits[start : start + len(chunk)] = chunk
             start += len(chunk)
         return logits
+
+    def _slices(self, texts: list[str]) -> Iterator[list[str]]:
+        return slices(texts, texts_per_chunk(len(self.label_names_)))
 
     def _chunk_logits(
         self, chunks: Iterable[list[str]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,6 +11,11 @@ import torch
 from sklearn.utils import check_random_state
 
 __all__ = ["draw_seed", "isolated_random_state"]
+
+# torch has one generator per device for all threads of a process: two fits at the same
+# time would draw from each other's numbers, and the one that ends last would put back
+# a state that was never the caller's. A fit may open further blocks in its own thread.
+_ONE_THREAD = threading.RLock()
 
 
 def draw_seed(random_state: int | np.random.RandomState | None) -> int:
@@ -30,11 +36,15 @@ def draw_seed(random_state: int | np.random.RandomState | None) -> int:
 def isolated_random_state(seed: int, device: torch.device) -> Iterator[None]:
     """Seed torch's generators of the CPU and of ``device``; restore them afterwards.
 
-    Not `torch.manual_seed`: it seeds the generators of all devices.
+    Not `torch.manual_seed`: it seeds the generators of all devices. Other threads that
+    want the same wait for the end of the block.
     """
     kind = device.type
     others = [device] if kind in ("cuda", "mps") else []
-    with torch.random.fork_rng(others, device_type=kind if others else "cuda"):
+    with (
+        _ONE_THREAD,
+        torch.random.fork_rng(others, device_type=kind if others else "cuda"),
+    ):
         torch.default_generator.manual_seed(seed)
         if kind == "cuda":  # pragma: gpu
             with torch.cuda.device(device):

@@ -19,6 +19,7 @@ __all__ = [
     "read_chunks",
     "rows_of",
     "slices",
+    "texts_per_chunk",
 ]
 
 Item = TypeVar("Item")
@@ -32,8 +33,17 @@ CHUNK_SIZE = 16_384
 # A chunk of a stream ends early at this many: it holds its texts, however long.
 _CHARACTERS_PER_CHUNK = 2**24
 
+# The logits of a chunk take 12 bytes each, as float32 and float64: 400 MB. Beyond 2,048
+# labels this is what bounds a chunk.
+_LOGITS_PER_CHUNK = 2**25
 
-def slices(texts: list[str], size: int = CHUNK_SIZE) -> Iterator[list[str]]:
+
+def texts_per_chunk(n_labels: int) -> int:
+    """Return how many texts are predicted together."""
+    return max(1, min(CHUNK_SIZE, _LOGITS_PER_CHUNK // n_labels))
+
+
+def slices(texts: list[str], size: int) -> Iterator[list[str]]:
     """Yield the texts in chunks of ``size``."""
     for start in range(0, len(texts), size):
         yield texts[start : start + size]
@@ -56,8 +66,10 @@ def iterate_texts(texts, name: str) -> Iterator:
         looked at yet.
     """
     whole = isinstance(texts, (str, bytes, dict)) or hasattr(texts, "shape")
+    whole = whole or hasattr(texts, "to_pylist")
     if whole or not isinstance(texts, Iterable):
-        # A table iterates over its columns' names, a text over its letters.
+        # A table iterates over its columns' names, a text over its letters, pyarrow
+        # over scalars of its own.
         return iter(as_list(texts, name))
     return iter(texts)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,6 +11,8 @@ import pandas as pd
 from scipy import sparse
 from scipy.special import logit
 from sklearn.utils.multiclass import type_of_target
+
+from skbert.tables import column_names, hint_to_collect
 
 __all__ = ["CONSTANT_LABELS", "Targets", "encode_targets", "warn_of_constant_labels"]
 
@@ -37,7 +40,7 @@ class Targets:
     known : ndarray of shape (n_samples, n_labels), bool
         False where ``y`` was NaN.
     label_names : ndarray of shape (n_labels,), object or None
-        Column names of a DataFrame, as ``str``.
+        Column names of a table, as ``str``.
     classes : ndarray of shape (2,) or None
         The two classes of a one-dimensional ``y``, None for a label matrix.
     """
@@ -132,9 +135,10 @@ def encode_targets(y, *, classes: np.ndarray | None = None) -> Targets:
 
     Parameters
     ----------
-    y : array-like, sparse matrix or DataFrame
+    y : array-like, sparse matrix or table
         Shape (n_samples, n_labels) with 0, 1, bool or NaN for unknown; or shape
-        (n_samples,) with two classes.
+        (n_samples,) with two classes. The columns of a table (pandas, polars,
+        pyarrow) name the labels; masked and null cells are unknown.
     classes : ndarray of shape (2,), optional
         The classes that a one-dimensional ``y`` must come from. By default they
         are the values found, which must be two.
@@ -153,23 +157,48 @@ def encode_targets(y, *, classes: np.ndarray | None = None) -> Targets:
         raise ValueError(
             "This estimator requires y to be passed, but the target y is None."
         )
+    if hint := hint_to_collect(y, "y"):
+        raise ValueError(f"y is a {type(y).__name__}. {hint}")
     if sparse.issparse(y):
-        return _encode_matrix(y.toarray(), None)
+        return _encode_array(_dense(y), None, classes)
+    names = _label_names(y)
     if isinstance(y, pd.DataFrame):
-        return _encode_matrix(y, _names_of_columns(y))
-    array = _as_array(y)
+        return _encode_matrix(y, names)
+    return _encode_array(_as_array(y), names, classes)
+
+
+def _encode_array(
+    array: np.ndarray, names: np.ndarray | None, classes: np.ndarray | None
+) -> Targets:
     if array.ndim == 1:
         return _encode_binary(array, classes)
     if array.ndim == 2:
-        return _encode_matrix(array, None)
+        return _encode_matrix(array, names)
     raise ValueError(
         f"Unknown label type: y has {array.ndim} dimensions; it must be a 0/1 matrix "
         "of shape (n_samples, n_labels) or a vector of two classes."
     )
 
 
-def _names_of_columns(frame: pd.DataFrame) -> np.ndarray:
-    names = np.array([str(column) for column in frame.columns], dtype=object)
+def _dense(y) -> np.ndarray:
+    """Return a sparse array of any format as an array, of bool if it is all 0 and 1.
+
+    50,000 labels times 8 bytes a cell would be many times what is kept in the end.
+    """
+    if y.ndim == 1:
+        return y.toarray()
+    rows = sparse.csr_array(y, copy=True)
+    rows.sum_duplicates()
+    if np.isin(rows.data, (0, 1)).all():
+        rows = rows.astype(bool)
+    return rows.toarray()
+
+
+def _label_names(y) -> np.ndarray | None:
+    columns = column_names(y)
+    if columns is None:
+        return None
+    names = np.array(columns, dtype=object)
     unique, counts = np.unique(names.astype(str), return_counts=True)
     if np.any(counts > 1):
         raise ValueError(
@@ -182,9 +211,9 @@ def _names_of_columns(frame: pd.DataFrame) -> np.ndarray:
 def _as_array(y) -> np.ndarray:
     """Return ``y`` as an array; lists of label names get a helpful error."""
     if not hasattr(y, "__array__") and not isinstance(y, (list, tuple)):
-        y = list(y) if hasattr(y, "__iter__") and not isinstance(y, str) else y
+        y = list(y) if isinstance(y, Iterable) and not isinstance(y, str) else y
     try:
-        array = np.asarray(y)
+        array = _unmasked(y)
     except ValueError as error:  # ragged nested lists
         raise ValueError(_HOW_TO_BINARIZE) from error
     if array.ndim == 0:
@@ -195,13 +224,25 @@ def _as_array(y) -> np.ndarray:
     if array.ndim == 1 and array.dtype == object and len(array):
         if isinstance(array[0], (list, tuple, set, frozenset, np.ndarray)):
             raise ValueError(_HOW_TO_BINARIZE)
-    if array.ndim == 2 and array.dtype.kind in "US":
+    if array.ndim == 2 and array.dtype.kind in "UST":
         raise ValueError(_HOW_TO_BINARIZE)
-    return array
+    # "T" is NumPy's StringDType, which scikit-learn cannot read yet.
+    return array.astype(object) if array.dtype.kind == "T" else array
+
+
+def _unmasked(y) -> np.ndarray:
+    """Return ``y`` as an array in which masked cells are missing."""
+    if not np.ma.is_masked(y):
+        return np.asarray(y)
+    if y.dtype.kind in "biuf":
+        return y.astype(np.float64).filled(np.nan)
+    cells = np.asarray(y, dtype=object).copy()
+    cells[np.ma.getmaskarray(y)] = None
+    return cells
 
 
 def _encode_matrix(y, names: np.ndarray | None) -> Targets:
-    matrix = _to_float(y, names)
+    matrix = _to_numbers(y, names)
     if matrix.shape[1] == 0:
         raise ValueError(
             "y has no label columns (its shape is "
@@ -209,7 +250,10 @@ def _encode_matrix(y, names: np.ndarray | None) -> Targets:
         )
     if len(matrix) == 0:
         raise ValueError("y has 0 rows; at least one is needed.")
-    known = ~np.isnan(matrix)
+    if matrix.dtype.kind == "f":
+        known = ~np.isnan(matrix)
+    else:
+        known = np.ones(matrix.shape, dtype=bool)
     wrong = known & (matrix != 0) & (matrix != 1)
     if wrong.any():
         row, column = (int(i) for i in np.argwhere(wrong)[0])
@@ -218,12 +262,13 @@ def _encode_matrix(y, names: np.ndarray | None) -> Targets:
             f"{_column(column, names)} is {matrix[row, column]:g}. Labels that are "
             "scores, counts or class numbers must be binarized first."
         )
-    values = np.where(known, matrix, 0).astype(np.float32)
+    values = matrix.astype(np.float32)
+    values[~known] = 0
     return Targets(values, known, label_names=names)
 
 
-def _to_float(y, names: np.ndarray | None) -> np.ndarray:
-    """Return a float64 matrix with NaN for unknown, or name the first bad cell."""
+def _to_numbers(y, names: np.ndarray | None) -> np.ndarray:
+    """Return a matrix of numbers, NaN for unknown, or name the first bad cell."""
     if isinstance(y, pd.DataFrame):
         kinds = {getattr(dtype, "kind", "O") for dtype in y.dtypes}
         cells = y.to_numpy(dtype=object) if kinds - set("biuf") else None
@@ -232,7 +277,7 @@ def _to_float(y, names: np.ndarray | None) -> np.ndarray:
     if cells is None:
         if isinstance(y, pd.DataFrame):
             return y.to_numpy(dtype=np.float64, na_value=np.nan)
-        return y.astype(np.float64)
+        return y
     for row, column in np.ndindex(cells.shape):
         cell = cells[row, column]
         if cell is pd.NA or cell is None:

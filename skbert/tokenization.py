@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from transformers import PreTrainedTokenizerBase
 
+from skbert.tables import column_names, first_column, hint_to_collect
 from skbert.windows import Windows
 
 __all__ = [
@@ -44,8 +45,8 @@ def check_texts(X, name: str = "X") -> list[str]:
     Parameters
     ----------
     X : sequence of str
-        A list, tuple, Series, ndarray of shape (n,) or (n, 1), or a frame with one
-        column. Lone surrogates become U+FFFD.
+        A list, tuple, Series, ndarray of shape (n,) or (n, 1), pyarrow array, or a
+        frame with one column. Lone surrogates become U+FFFD.
     name : str, default="X"
         What to call it in messages.
 
@@ -103,25 +104,23 @@ def as_list(X, name: str) -> list:
     shape = getattr(X, "shape", None)
     if shape is not None and len(shape) != 1:
         return _one_column(X, shape, name)
-    if isinstance(X, (list, tuple)):
-        return list(X)
+    if hasattr(X, "to_pylist"):  # pyarrow, which iterates over scalars of its own
+        return X.to_pylist()
     if hasattr(X, "to_numpy"):
         return list(X.to_numpy(dtype=object) if isinstance(X, pd.Series) else X)
     if not isinstance(X, np.ndarray) and not isinstance(X, Sequence):
         raise TypeError(
             f"{name} must be a sequence of texts, but it is a {type(X).__name__}. "
-            f"Make a list of it: list({name})."
+            + (hint_to_collect(X, name) or f"Make a list of it: list({name}).")
         )
     return list(X)
 
 
 def _one_column(X, shape: tuple[int, ...], name: str) -> list:
     if len(shape) == 2 and shape[1] == 1:
-        column = X.iloc[:, 0] if isinstance(X, pd.DataFrame) else X[:, 0]
-        return as_list(column, name)
-    columns = (
-        f" ({', '.join(map(str, X.columns[:5]))})" if hasattr(X, "columns") else ""
-    )
+        return as_list(first_column(X), name)
+    names = column_names(X)
+    columns = "" if names is None else f" ({', '.join(names[:5])})"
     raise ValueError(
         f"{name} has shape {tuple(shape)}{columns}; it must be one column of texts. "
         "Select the column, or join several into one text first."
@@ -130,7 +129,7 @@ def _one_column(X, shape: tuple[int, ...], name: str) -> list:
 
 def _not_a_text(value, row: int, name: str) -> Exception:
     where = f"{name}, row {row}"
-    if value is None or value is pd.NA or value is pd.NaT:
+    if value is None or value is pd.NA or value is pd.NaT or value is np.ma.masked:
         return ValueError(
             f"{where} is missing ({value!r}). Drop the row or use '' for an empty text."
         )

@@ -346,6 +346,14 @@ def test_a_folder_without_tokenizer_is_refused(checkpoint, tmp_path, family):
         load_tokenizer(folder)
 
 
+def test_a_tokenizer_of_no_files_needs_its_settings(checkpoint, tmp_path):
+    folder = shutil.copytree(checkpoint("canine"), tmp_path / "canine")
+    (folder / "tokenizer_config.json").unlink()
+
+    with pytest.raises(ModelFormatError, match="no tokenizer_config.json"):
+        load_tokenizer(folder)
+
+
 def test_a_tokenizer_without_its_vocabulary_is_refused(folder):
     (folder / "tokenizer.json").unlink()
 

@@ -57,6 +57,13 @@ def test_head_and_encoder_are_told_apart(checkpoint, family, pooling):
     assert len(encoder) + len(head) == len(list(module.parameters()))
 
 
+def test_a_model_without_a_linear_output_is_refused(tiny_bert):
+    module, _ = build(tiny_bert)
+    module.model.classifier = torch.nn.Identity()
+    with pytest.raises(ModelFormatError, match="no linear output layer that skbert"):
+        module.output_layer  # noqa: B018 - it looks for it
+
+
 def test_pooling_a_text_without_tokens_is_finite(tiny_bert):
     module, _ = build(tiny_bert, pooling="mean")
     with torch.no_grad():

@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -106,6 +108,18 @@ def test_blocks_can_be_nested():
         with isolated_random_state(4, CPU):
             torch.rand(100)
         assert torch.rand(2).tolist() == expected
+
+
+def test_threads_do_not_draw_from_each_others_numbers():
+    def draw(seed):
+        with isolated_random_state(seed, CPU):
+            return torch.cat([torch.rand(1) for _ in range(2_000)]).tolist()
+
+    before = torch.get_rng_state()
+    alone = [draw(seed) for seed in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(draw, range(4))) == alone
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 @pytest.mark.parametrize("seed", [0, 2**31 - 2, 2**32 - 1])

@@ -477,6 +477,7 @@ def test_a_score_of_nan_fails_the_trial_with_a_reason(emails):
     study = open_study(None, "study")
     with pytest.warns(FitFailedWarning, match="In fold 1 of 2: ValueError: The score"):
         study.optimize(objective, n_trials=1)
+    assert "The score is nan." in study.trials[0].user_attrs["error"]
     with pytest.raises(
         ValueError, match="no complete trial among its 1.*first error was: In fold 1"
     ):

@@ -168,7 +168,7 @@ def test_predictions_in_chunks_are_those_of_the_whole(clf, emails, monkeypatch):
     X, _ = emails
     whole = clf.predict_proba(X), clf.decision_function(X)
     labels = clf.predict(X), clf.predict_labels(X)
-    monkeypatch.setattr(predictions, "slices", lambda texts: slices(texts, 7))
+    monkeypatch.setattr(predictions, "texts_per_chunk", lambda n_labels: 7)
     np.testing.assert_allclose(clf.predict_proba(X), whole[0], atol=1e-5)
     np.testing.assert_allclose(clf.decision_function(X), whole[1], atol=1e-5)
     np.testing.assert_array_equal(clf.predict(X), labels[0])

@@ -1,5 +1,6 @@
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from scipy import sparse
 from scipy.special import expit
@@ -140,6 +141,7 @@ def test_given_classes_need_not_all_occur():
         ([0.0, np.inf], "Input y contains infinity.*row 1"),
         (pd.DataFrame([[0, 1]], columns=["a", "a"]), "two columns called 'a'"),
         (3, "single int"),
+        (pl.LazyFrame({"a": [0, 1]}), "y is a LazyFrame.*pass y.collect()"),
         ("spam", "single str"),
     ],
 )

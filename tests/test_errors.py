@@ -7,11 +7,9 @@ message, and then its entry.
 
 import re
 import tomllib
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from transformers import BertConfig
 
 from error_sites import TESTS, asserted_patterns, find_sites
 from skbert import (
@@ -19,7 +17,6 @@ from skbert import (
     TunedThresholdsClassifierCV,
     make_tfidf_baseline,
 )
-from skbert.checks import check_against_checkpoint
 from skbert.outputs import check_thresholds
 
 CATALOGUE = tomllib.loads((TESTS / "error_messages.toml").read_text(encoding="utf-8"))
@@ -110,19 +107,9 @@ def test_messages_are_found_in_the_source(message, is_there, tmp_path):
 # --- errors that the tests of their modules leave out ---------------------------------
 
 
-def layers_without_a_name():
-    # No encoder of the tests is like that: these stand for one.
-    estimator = SimpleNamespace(max_length=8, trainable_layers=1, model="a/model")
-    checkpoint = SimpleNamespace(
-        max_length=None, structure=SimpleNamespace(n_layers=0), config=BertConfig()
-    )
-    check_against_checkpoint(estimator, checkpoint)
-
-
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (layers_without_a_name, ValueError, "the layers of Bert cannot be told apart"),
         (
             lambda: check_thresholds("half", 2, "threshold"),
             ValueError,

@@ -4,8 +4,8 @@ The fine-tuning notebook, in skbert
 
 A well-known notebook fine-tunes BERT on a CSV file of e-mails with 25 labels, in 27
 cells. Here is the same work with skbert, in the notebook's order. The page
-:doc:`/notebook` goes through it cell by cell. The e-mails are synthetic, half as many,
-and the model is a smaller one that needs no download.
+:doc:`/notebook` goes through it cell by cell. The e-mails are synthetic, a third as
+many, and the model is a smaller one that needs no download.
 """
 
 # %%
@@ -20,7 +20,7 @@ from pathlib import Path
 from skbert import make_emails
 
 folder = Path(tempfile.mkdtemp())
-made_up = make_emails(600, random_state=0)
+made_up = make_emails(400, random_state=0)
 made_up.target.assign(body=made_up.data).to_csv(folder / "emails.csv", index=False)
 
 # %%

@@ -5,10 +5,14 @@ made here, with the packaged model.
 """
 
 import os
+import warnings
 
 import skbert
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# Some examples cut texts so that they run quickly; the warning would show a path of the
+# machine that built the page.
+warnings.filterwarnings("ignore", message=".*longer than max_length")
 
 project = "skbert"
 author = "The skbert developers"

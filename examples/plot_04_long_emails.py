@@ -12,6 +12,8 @@ read more, and is the end worth more than the beginning?
 # ------------------
 # In tokens of the model, which are somewhat more than words.
 
+import warnings
+
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -21,6 +23,7 @@ from skbert import (
     multilabel_train_test_split,
 )
 
+warnings.filterwarnings("ignore", message=".*longer than max_length")
 emails = make_emails(240, random_state=0)
 X_train, X_test, y_train, y_test = multilabel_train_test_split(
     emails.data, emails.target, test_size=0.4, random_state=0
@@ -30,8 +33,8 @@ short = TransformerMultiLabelClassifier(max_length=32, **settings)
 short.fit(X_train, y_train)
 
 # %%
-# The warning says it already: most texts do not fit in 32 tokens. The fitted attribute
-# ``truncated_fraction_`` is the share.
+# ``fit`` warns where more than a tenth of the texts is cut. Here nearly all are: the
+# fitted attribute ``truncated_fraction_`` is the share.
 
 tokens = short.tokenizer_(X_train, verbose=False).input_ids
 lengths = np.array([len(ids) for ids in tokens])
@@ -59,13 +62,9 @@ longer = TransformerMultiLabelClassifier(max_length=96, **settings)
 # --------------
 # Average precision needs no threshold, so that this compares the models alone.
 
-import warnings
-
 import pandas as pd
 from sklearn.metrics import average_precision_score
 
-# Said once already.
-warnings.filterwarnings("ignore", message=".*longer than max_length")
 rows = {}
 for name, clf in {
     "first 32": short,

@@ -1,7 +1,7 @@
 """README and site: every snippet and every command runs as it is written there.
 
-Snippets of the pages in ``docs/`` begin with ``>>>`` and are doctests, which pytest runs
-by itself. Here are the README's, the shell commands, and what the pages say of the API.
+Snippets of the pages in ``docs/`` begin with ``>>>``: they are doctests, which pytest
+runs by itself. Here are the README's, the shell commands, and the lists of the API.
 """
 
 import os

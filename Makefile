@@ -56,8 +56,8 @@ docs: $(INSTALLED) ## Build the site into docs/_build/html; warnings are errors
 		docs docs/_build/html
 
 # What the README says, from nothing: an environment of its own, the package and not this
-# folder, no development tools but the one that runs the snippets. The constraint keeps to
-# versions that were tried.
+# folder (`python -m pytest` would import it), no development tools but the one that runs the
+# snippets. The constraint keeps to versions that were tried.
 newcomer: ## Install as a user would, and run the snippets of README and guide
 	rm -rf build/newcomer
 	$(PYTHON) -m venv build/newcomer
@@ -65,7 +65,7 @@ newcomer: ## Install as a user would, and run the snippets of README and guide
 		pip install ".[minilm]"
 	. build/newcomer/bin/activate && export PIP_CONSTRAINT=$(CURDIR)/constraints.txt && \
 		pip install ".[minilm,plot]" pytest
-	MPLBACKEND=Agg build/newcomer/bin/python -m pytest docs tests/test_documentation.py
+	OMP_NUM_THREADS=1 MPLBACKEND=Agg build/newcomer/bin/pytest docs tests/test_documentation.py
 
 # One after the other, with all cores: on a machine that does nothing else.
 bench: $(INSTALLED) ## Measure speed and memory against peers, about 20 minutes; draw them

@@ -49,8 +49,8 @@ print(f"cut at 32 tokens: {short.truncated_fraction_:.0%}")
 # Beginning and end
 # -----------------
 # ``long_text="head_tail"`` keeps the first quarter and the last three quarters of the
-# room instead of the beginning alone, at the same cost. Reading three times as many
-# tokens costs about three times as much.
+# room instead of the beginning alone, at the same cost. Reading more of each text costs
+# more.
 
 both_ends = TransformerMultiLabelClassifier(
     max_length=32, long_text="head_tail", **settings
@@ -82,6 +82,5 @@ pd.DataFrame(rows).T.round(3)
 
 # %%
 # These e-mails say what they want in the beginning and quote other people at the end,
-# so that their beginning is what counts. In others the point comes last. Compare on
-# data of your own; and when you have the time, read more: on real e-mails 512 tokens
-# were better than 128 (:doc:`/long_texts`).
+# so that their beginning is what counts, and more of it is better still. In others the
+# point comes last. Compare on data of your own; :doc:`/long_texts` has the parameters.

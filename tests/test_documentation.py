@@ -9,6 +9,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pandas as pd
@@ -31,7 +32,6 @@ RUN_BY_MAKE = {
     "make demo": "demo",  # minutes of training
     "make test": "test",  # would run itself
     'pip install ".[minilm]"': "newcomer",  # downloads, into an environment of its own
-    'pip install ".[minilm,plot]"': "newcomer",
 }
 
 
@@ -95,8 +95,17 @@ def test_a_shell_command_runs_as_written(page, command, tmp_path, emails, minilm
         assert command in recipe or command == f"make {target}"
     elif command.startswith("make "):
         run_make(command, tmp_path, emails)
+    elif command.startswith("pip install "):
+        check_extras(command)
     else:
         check_benchmark(command)
+
+
+def check_extras(command):
+    """Check that the extras exist; what they bring is downloaded elsewhere."""
+    extras = re.fullmatch(r'pip install "(?:\.|skbert)\[([\w,]+)\]"', command)
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    assert set(extras[1].split(",")) <= set(project["optional-dependencies"])
 
 
 def run_make(command, folder, emails):

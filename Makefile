@@ -52,6 +52,7 @@ type: $(INSTALLED) ## Check the type hints of the package
 # Runs the examples, with the packaged model; a second build only those that changed. The
 # snippets in the pages are run by `make test`.
 docs: $(INSTALLED) ## Build the site into docs/_build/html; warnings are errors
+	rm -rf docs/api # pages of names that are no more
 	MPLBACKEND=Agg $(BIN)/python -m sphinx -b html -d docs/_build/doctrees -W --keep-going \
 		docs docs/_build/html
 

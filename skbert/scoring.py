@@ -145,7 +145,7 @@ def get_multilabel_scorer(name: str) -> Callable[..., float]:
 
     See Also
     --------
-    resolve_scoring : The same names as functions of arrays.
+    skbert.scoring.resolve_scoring : The same names as functions of arrays.
 
     Notes
     -----
@@ -244,7 +244,7 @@ def resolve_scoring(scoring: str | Callable[..., float]) -> Callable[..., float]
     Parameters
     ----------
     scoring : str or callable
-        A name that :func:`get_multilabel_scorer` knows, another name from
+        A name that :func:`skbert.get_multilabel_scorer` knows, another name from
         ``sklearn.metrics.get_scorer_names()``, or a scorer with the signature
         ``scorer(estimator, X, y)`` such as :func:`sklearn.metrics.make_scorer`
         returns.
@@ -254,10 +254,10 @@ def resolve_scoring(scoring: str | Callable[..., float]) -> Callable[..., float]
     callable
         ``score(y_true, y_proba, y_pred, *, sample_weight=None) -> float``, greater is
         better. All three arrays have shape (n_samples, n_labels); `y_true` may hold
-        NaN for the names that :func:`get_multilabel_scorer` knows, and for scorers
-        that ``make_scorer`` made of functions of :mod:`skbert.metrics`. The value is
-        nan when a probability is not finite, so that a model that diverged is never
-        the best. It can be pickled if `scoring` can.
+        NaN for the names that :func:`skbert.get_multilabel_scorer` knows, and for
+        scorers that ``make_scorer`` made of functions of :mod:`skbert.metrics`. The
+        value is nan when a probability is not finite, so that a model that diverged
+        is never the best. It can be pickled if `scoring` can.
 
     Raises
     ------
@@ -268,7 +268,7 @@ def resolve_scoring(scoring: str | Callable[..., float]) -> Callable[..., float]
     Notes
     -----
     "neg_log_loss" is the one name that means something else than in scikit-learn:
-    :func:`~skbert.metrics.multilabel_log_loss`.
+    :func:`~skbert.multilabel_log_loss`.
 
     All other scorers are called with an estimator that returns the given probabilities
     and predictions. Its `X` is the row numbers, so that a scorer that reads texts or

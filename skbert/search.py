@@ -97,8 +97,8 @@ class CrossValidationObjective:
 
     A trial keeps the user attributes "fold_scores" and, if it failed, "error".
 
-    Several processes can work on one study, see :func:`skbert.study.open_study` and
-    :func:`skbert.study.run_trials`. The first trial stores a checksum of folds, y and
+    Several processes can work on one study, see :func:`skbert.open_study` and
+    :func:`skbert.run_trials`. The first trial stores a checksum of folds, y and
     scoring in the study; a process that has others gets an error.
 
     Examples

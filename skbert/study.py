@@ -48,7 +48,7 @@ def open_study(
     study_name : str
         One storage holds many studies.
     direction : {"maximize", "minimize"}, default="maximize"
-        :class:`~skbert.search.CrossValidationObjective` is to be maximized.
+        :class:`~skbert.CrossValidationObjective` is to be maximized.
     sampler : optuna.samplers.BaseSampler, default=None
         Chooses the parameters; None is Optuna's own choice. Processes that start
         with one seed try the same parameters: give each a seed of its own.

@@ -107,11 +107,13 @@ def nan_fbeta_score(
 
     Parameters
     ----------
-    y_true, y_pred, average, sample_weight
+    y_true, y_pred
         As of :func:`nan_f1_score`.
     beta : float
         How many times as important recall is as precision, at least 0: 0 is the
         precision, 1 the F1 score, and infinity would be the recall.
+    average, sample_weight
+        As of :func:`nan_f1_score`.
 
     Returns
     -------
@@ -297,12 +299,14 @@ def nan_count_score(
 
     Parameters
     ----------
-    y_true, y_pred, average, sample_weight
+    y_true, y_pred
         As of :func:`nan_f1_score`.
     name : {"f1", "fbeta", "jaccard", "precision", "recall"}
         The score.
     beta : float, default=1.0
         As of :func:`nan_fbeta_score`; the other scores do not look at it.
+    average, sample_weight
+        As of :func:`nan_f1_score`.
 
     Returns
     -------

@@ -53,8 +53,8 @@ def multilabel_report(
     -------
     DataFrame of shape (n_labels + 4, 6)
         A row per label, then the rows "micro", "macro", "weighted" and "samples", the
-        averages that :func:`nan_f1_score` and :func:`nan_average_precision_score`
-        describe. The columns:
+        averages that :func:`~skbert.metrics.nan_f1_score` and
+        :func:`~skbert.metrics.nan_average_precision_score` describe. The columns:
 
         - support: number of known positives, int64; with `sample_weight` their weight,
           float64. In the rows of averages it is the sum.

@@ -123,10 +123,12 @@ class LabelScoresDisplay(Display):
         Parameters
         ----------
         estimator : fitted classifier
-        X, y, score, label_names, ax, kind, sort_by
+        X, y
             As of :meth:`from_estimators`.
         name : str, default=None
             Of the estimator; None takes that of its class.
+        score, label_names, ax, kind, sort_by
+            As of :meth:`from_estimators`.
 
         Returns
         -------

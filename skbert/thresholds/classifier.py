@@ -66,13 +66,13 @@ class TunedThresholdsClassifierCV(
         `decision_function`. A fitted one with ``cv="prefit"``.
     scoring : str or callable, default="f1_macro"
         What to maximize. With ``method="exact"`` a name that :func:`find_thresholds`
-        knows: "f1_macro", "f1_micro", "f1_weighted", the same with "fbeta_" and
-        "jaccard_" for "f1_", "balanced_accuracy", "precision_at_recall",
+        knows: "f1_macro", "f1_micro", "f1_weighted", the same with ``"fbeta_"`` and
+        ``"jaccard_"`` for ``"f1_"``, "balanced_accuracy", "precision_at_recall",
         "recall_at_precision". With ``method="optuna"`` also any other name of a
         scorer, such as "f1_samples" or "accuracy" (of whole label sets), or a callable
         ``scorer(estimator, X, y)``.
     scoring_params : dict, default=None
-        ``{"beta": 2.0}`` for the "fbeta_" names, ``{"recall": 0.8}`` for
+        ``{"beta": 2.0}`` for the ``"fbeta_"`` names, ``{"recall": 0.8}`` for
         "precision_at_recall", ``{"precision": 0.9}`` for "recall_at_precision".
     response_method : {"auto", "predict_proba", "decision_function"}, default="auto"
         What is cut at the thresholds; "auto" takes probabilities where there are any.

@@ -84,11 +84,11 @@ def find_thresholds(
         Probabilities or decision values.
     scoring : str, default="f1_macro"
         What to maximize: "f1_macro", "f1_micro", "f1_weighted"; the same with
-        "fbeta_" and "jaccard_" for "f1_"; "balanced_accuracy" (the mean over the
-        labels); "precision_at_recall", the precision among the thresholds with at
-        least the required recall, and "recall_at_precision", both per label.
+        ``"fbeta_"`` and ``"jaccard_"`` for ``"f1_"``; "balanced_accuracy" (the mean
+        over the labels); "precision_at_recall", the precision among the thresholds
+        with at least the required recall, and "recall_at_precision", both per label.
     scoring_params : dict, default=None
-        ``{"beta": 2.0}`` for the "fbeta_" names, ``{"recall": 0.8}`` for
+        ``{"beta": 2.0}`` for the ``"fbeta_"`` names, ``{"recall": 0.8}`` for
         "precision_at_recall", ``{"precision": 0.9}`` for "recall_at_precision".
     per_label : bool, default=True
         A threshold per label, or else one for all of them.

@@ -9,7 +9,7 @@ INSTALLED := .venv/.installed
 
 # What `make bench` measures, in some 20 minutes: `make bench BENCH="fit scale"` takes
 # fewer. Each is a script of benchmarks/, with its defaults.
-BENCH ?= fit predict scale parallel thresholds
+BENCH ?= fit predict scale parallel thresholds imports
 RESULTS := benchmarks/results
 
 # What `make quality` measures. This one takes minutes; on the 43,410 texts of

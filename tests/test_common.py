@@ -16,7 +16,8 @@ from skbert import TransformerMultiLabelClassifier
 WORDS = "invoice payment refund error crash meeting calendar schedule".split()
 
 EXPECTED_FAILURES = {
-    **FAULTY_CHECKS,
+    # The check of sparse rows takes their refusal for an answer.
+    **{check: why for check, why in FAULTY_CHECKS.items() if "sparse" not in check},
     "check_classifier_multioutput": (
         "indexes classes_ as one flat pair of classes; ours has a row per label, the "
         "one form that all of scikit-learn's scorers read as multi-label. What else it "

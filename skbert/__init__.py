@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # what type checkers and editors see
         TransformerMultiLabelClassifier as TransformerMultiLabelClassifier,
     )
     from skbert.comparison import compare as compare
+    from skbert.datasets import fetch_goemotions as fetch_goemotions
     from skbert.datasets import make_emails as make_emails
     from skbert.datasets import read_csv as read_csv
     from skbert.metrics import multilabel_log_loss as multilabel_log_loss
@@ -66,6 +67,7 @@ _HOME_OF = {
     "TunedThresholdsClassifierCV": "thresholds",
     "TunedThresholdsDisplay": "plotting",
     "compare": "comparison",
+    "fetch_goemotions": "datasets",
     "find_thresholds": "thresholds",
     "get_multilabel_scorer": "scoring",
     "get_multilabel_scorer_names": "scoring",

@@ -1,4 +1,4 @@
-"""Data to try skbert on: read your own CSV file, or make synthetic e-mails."""
+"""Data to try skbert on: your own CSV file, synthetic e-mails, or GoEmotions."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import pandas as pd
 from sklearn.utils import Bunch, check_random_state
 
 from skbert._emails import LABELS, Writer, write_email
+from skbert.goemotions import fetch_goemotions
 
-__all__ = ["make_emails", "read_csv"]
+__all__ = ["fetch_goemotions", "make_emails", "read_csv"]
 
 # Cells of a label column, in lower case. "1.0" is what pandas writes for the 1 of a
 # column that has unknown values.
@@ -80,6 +81,7 @@ def read_csv(
 
     See Also
     --------
+    fetch_goemotions : Real data, downloaded.
     make_emails : Data without a file.
 
     Examples
@@ -268,6 +270,7 @@ def make_emails(
 
     See Also
     --------
+    fetch_goemotions : Real data, downloaded.
     read_csv : Read data of your own.
 
     Examples

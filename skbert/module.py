@@ -203,7 +203,8 @@ def set_dropout(config: PreTrainedConfig, dropout: float | None) -> None:
         if "dropout" not in name or not isinstance(value, (int, float, type(None))):
             continue
         if dropout is not None:
-            setattr(config, name, dropout)
+            # Some versions of transformers refuse an int.
+            setattr(config, name, float(dropout))
         elif name.startswith("attention"):
             setattr(config, name, 0.0)
 

@@ -4,6 +4,8 @@ import csv
 import importlib
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,7 +20,7 @@ from skbert.module import build_module
 from skbert.structure import freeze
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-SCRIPTS = ("fit", "predict", "scale", "parallel", "thresholds", "figure")
+SCRIPTS = ("fit", "predict", "scale", "parallel", "thresholds", "imports", "figure")
 
 
 @pytest.fixture
@@ -465,6 +467,37 @@ def test_searches_are_compared_with_sorting(load, tmp_path, capsys):
         sorts = float(row["s best"]) / float(rows[0]["s best"])
         assert float(row["sorts"]) == pytest.approx(sorts, rel=1e-4)
     assert len(cells(capsys.readouterr().out)) == 7
+
+
+# --- imports --------------------------------------------------------------------------
+
+
+def test_imports_are_compared_with_that_of_scikit_learn(
+    load, monkeypatch, tmp_path, capsys
+):
+    target = tmp_path / "imports.csv"
+    imports = load("imports")
+    statements = ("pass", "import sklearn", "import skbert")
+    monkeypatch.setattr(imports, "STATEMENTS", statements)
+    imports.main(["--repeats=2", "--patience=0", f"--csv={target}"])
+    rows = read(target)
+    assert [row["statement"] for row in rows] == list(statements)
+    for kind in ("best", "median"):
+        limit = float(rows[1][f"s {kind}"])
+        for row in rows:
+            ratio = float(row[f"s {kind}"]) / limit
+            assert float(row[f"ratio {kind}"]) == pytest.approx(ratio, rel=1e-4)
+    assert len(cells(capsys.readouterr().out)) == 3
+
+
+def test_the_processor_time_of_an_import_is_that_of_its_own_process(load):
+    imports = load("imports")
+    before = imports.processor_time_of_children()
+    sum(range(10**6))  # in this one
+    assert imports.processor_time_of_children() == before
+    code = "import time\nwhile time.process_time() < 0.1: pass"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert imports.processor_time_of_children() - before >= 0.09
 
 
 # --- figure ---------------------------------------------------------------------------

@@ -205,8 +205,10 @@ def test_a_pickle_is_converted_as_the_message_says(folder, tmp_path, monkeypatch
         shutil.copy(path, "safe")
 
     assert open_checkpoint("safe").tokenizer.vocab_size == len(load_tokenizer(folder))
-    converted = load_file(tmp_path / "safe" / "model.safetensors")
-    torch.testing.assert_close(converted, weights)
+    # Not the files: some versions of transformers save weights under older names.
+    with quiet_transformers():
+        converted = transformers.AutoModel.from_pretrained("safe").state_dict()
+    torch.testing.assert_close(dict(converted), weights)
 
 
 @pytest.mark.parametrize(
@@ -512,6 +514,8 @@ def test_silence_leaves_the_hubs_progress_bars_as_they_were(transformers_logging
 
 
 def test_opening_says_nothing(checkpoint, capfd):
-    for family in WITH_VOCABULARY:
-        open_checkpoint(checkpoint(family))
+    folders = [checkpoint(family) for family in WITH_VOCABULARY]
+    capfd.readouterr()  # some versions of transformers show a bar when they save
+    for folder in folders:
+        open_checkpoint(folder)
     assert capfd.readouterr() == ("", "")

@@ -1,8 +1,6 @@
 """What the estimator does for its user, on tiny models."""
 
 import json
-import subprocess
-import sys
 import warnings
 
 import numpy as np
@@ -777,24 +775,6 @@ def test_clones_are_unfitted_copies(make, emails):
     copy = clone(clf)
     assert copy.get_params() == clf.get_params()
     assert not hasattr(copy, "net_")
-
-
-def test_importing_skbert_does_not_import_torch():
-    code = "import sys, skbert; print('torch' in sys.modules, 'sklearn' in sys.modules)"
-    out = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout
-    assert out.split() == ["False", "False"]
-
-
-def test_public_names_are_found_and_others_are_not():
-    import skbert
-
-    for name in skbert.__all__:
-        assert getattr(skbert, name) is not None
-    assert set(skbert.__all__) <= set(dir(skbert))
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        _ = skbert.nothing
 
 
 def test_half_precision_checkpoints_train_in_float32(tmp_path, make, emails):

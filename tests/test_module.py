@@ -102,6 +102,12 @@ def test_dropout_is_set_everywhere(checkpoint):
     assert module.dropout.p == 0.37
 
 
+def test_dropout_may_be_an_integer(checkpoint):
+    module, _ = build(checkpoint("bert"), dropout=0)
+    assert type(module.model.config.hidden_dropout_prob) is float
+    assert module.model.config.hidden_dropout_prob == 0
+
+
 def test_attention_dropout_is_off_by_default(checkpoint):
     module, _ = build(checkpoint("bert"), pooling="mean")
     assert module.dropout.p == 0.1

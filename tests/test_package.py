@@ -1,0 +1,61 @@
+"""What `import skbert` gives, and what it costs."""
+
+import ast
+import os
+import subprocess
+import sys
+
+import pytest
+
+import skbert
+
+# These need a model; nothing else may import what runs one.
+WITH_A_MODEL = {
+    "CrossValidationObjective",
+    "ModelFormatError",
+    "TransformerMultiLabelClassifier",
+}
+
+
+def imported_by(code):
+    """Return the packages outside the standard library that a new process imports."""
+    script = (
+        "import sys; before = set(sys.modules)\n"
+        f"{code}\n"
+        "new = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
+        "print(sorted(new - sys.stdlib_module_names))"
+    )
+    path = os.pathsep.join(folder or os.getcwd() for folder in sys.path)
+    process = subprocess.run(
+        [sys.executable, "-c", script],
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode == 0, process.stderr
+    return set(ast.literal_eval(process.stdout))
+
+
+def test_importing_skbert_and_listing_its_names_imports_nothing_else():
+    assert imported_by("import skbert; dir(skbert)") == {"skbert"}
+
+
+def test_only_what_runs_a_model_imports_torch():
+    names = ", ".join(sorted(set(skbert.__all__) - WITH_A_MODEL))
+    imported = imported_by(f"from skbert import {names}")
+    assert imported & {"torch", "transformers", "skorch", "matplotlib"} == set()
+    assert "sklearn" in imported
+
+
+@pytest.mark.parametrize("name", sorted(WITH_A_MODEL))
+def test_what_runs_a_model_imports_torch(name):
+    """If one does no more, it belongs to the others above."""
+    assert "torch" in imported_by(f"from skbert import {name}")
+
+
+def test_public_names_are_found_and_others_are_not():
+    for name in skbert.__all__:
+        assert getattr(skbert, name) is not None
+    assert set(skbert.__all__) <= set(dir(skbert))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = skbert.nothing

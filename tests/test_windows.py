@@ -106,6 +106,7 @@ def test_extreme_logits_do_not_overflow():
         ({"max_windows": 0}, "max_windows.*at least 1"),
         ({"max_windows": 2.5}, "max_windows.*whole number"),
         ({"pooling": "median"}, "pooling.*'mean', 'max', 'logsumexp'"),
+        ({"pooling": ["mean"]}, "pooling.*'mean', 'max', 'logsumexp'"),
     ],
 )
 def test_wrong_options_are_refused(params, message):

@@ -1,6 +1,6 @@
 """Long texts in windows: how they are cut, pooled, trained, predicted and saved."""
 
-import copy
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -9,8 +9,7 @@ import torch
 
 from skbert import TransformerMultiLabelClassifier
 from skbert.batching import LabelledTokens, Padding, TrainingBatches
-from skbert.graphs import GraphedStep
-from skbert.inference import Predictor
+from skbert.inference import Predictor, _parts
 from skbert.losses import MultiLabelLoss
 from skbert.resident import ResidentSet
 from skbert.step import TrainingStep, linear_schedule
@@ -210,21 +209,6 @@ def test_batches_made_on_the_device_are_those_of_the_host():
             torch.testing.assert_close(getattr(a, name), getattr(b, name))
 
 
-def test_windows_are_trained_without_recording():
-    # A recorded step has one number of sequences, a batch of windows any.
-    def record(function, warm_up):
-        raise AssertionError("recorded")
-
-    modules = [Text()]
-    modules.append(copy.deepcopy(modules[0]))
-    eager = make_step(modules[0])
-    graphed = GraphedStep(make_step(modules[1]), batch_size=4, record=record)
-    for batch in 8 * batches(labelled([1, 5, 2, 2, 1, 3, 1, 1, 4])):
-        torch.testing.assert_close(eager(batch), graphed(batch))
-    for a, b in zip(*(m.parameters() for m in modules), strict=True):
-        torch.testing.assert_close(a, b)
-
-
 @pytest.mark.parametrize("pooling", ["mean", "max"])
 def test_predictions_pool_the_windows_of_each_text(pooling):
     module, tokens = Text(), windowed([1, 5, 2, 2])
@@ -239,6 +223,26 @@ def test_predictions_pool_the_windows_of_each_text(pooling):
 
 
 # --- the classifier -------------------------------------------------------------------
+@pytest.mark.parametrize("max_windows", [1, 4, 6, 100])
+def test_windows_wait_for_pooling_in_bounded_memory(max_windows):
+    offsets = windowed([2, 1, 5, 2, 3, 1]).offsets
+    parts = list(_parts(offsets, max_windows))
+    assert np.concatenate(parts).tolist() == list(range(6))
+    sizes = [offsets[rows[-1] + 1] - offsets[rows[0]] for rows in parts]
+    for rows, size in zip(parts, sizes, strict=True):
+        assert size <= max_windows or len(rows) == 1
+    # No two neighbours would go together.
+    assert all(a + b > max_windows for a, b in zip(sizes, sizes[1:], strict=False))
+
+
+def test_predictions_in_parts_are_those_of_the_whole(monkeypatch):
+    tokens, options = windowed([2, 1, 5, 2, 3, 1]), {"device": CPU, "precision": "fp32"}
+    with Predictor(Text(), n_labels=3, padding=Padding(), **options) as predictor:
+        whole = predictor.logits(tokens)
+        monkeypatch.setattr("skbert.inference._UNPOOLED_LOGITS", 3 * 4)
+        np.testing.assert_allclose(predictor.logits(tokens), whole, atol=1e-6)
+
+
 
 
 @pytest.fixture

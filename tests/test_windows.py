@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import log_loss
 
 from skbert import TransformerMultiLabelClassifier
 from skbert.batching import LabelledTokens, Padding, TrainingBatches
@@ -222,7 +223,6 @@ def test_predictions_pool_the_windows_of_each_text(pooling):
     np.testing.assert_allclose(found, [reduce(r, axis=0) for r in rows], rtol=1e-5)
 
 
-# --- the classifier -------------------------------------------------------------------
 @pytest.mark.parametrize("max_windows", [1, 4, 6, 100])
 def test_windows_wait_for_pooling_in_bounded_memory(max_windows):
     offsets = windowed([2, 1, 5, 2, 3, 1]).offsets
@@ -243,6 +243,7 @@ def test_predictions_in_parts_are_those_of_the_whole(monkeypatch):
         np.testing.assert_allclose(predictor.logits(tokens), whole, atol=1e-6)
 
 
+# --- the classifier -------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -320,8 +321,13 @@ def test_frozen_layers_kept_once_give_the_same_fit(make, monkeypatch, trainable_
 
 def test_validation_reads_windows_too(make):
     X, y = long_texts(20)
-    clf = make(validation_fraction=0.3).fit(X, y)
-    assert np.isfinite([row["valid_loss"] for row in clf.history_]).all()
+    clf = make(max_epochs=1, validation_fraction=0.3).fit(X, y)
+    assert np.isfinite(clf.history_[0]["valid_loss"])
+    clf = make(max_epochs=1).fit(X, y, X_val=X, y_val=y)
+    loss = np.mean(
+        [log_loss(*label) for label in zip(y.T, clf.predict_proba(X).T, strict=True)]
+    )
+    assert clf.history_[0]["valid_loss"] == pytest.approx(loss, rel=1e-5)
 
 
 def test_saved_models_keep_their_windows(make, tmp_path):
@@ -331,6 +337,53 @@ def test_saved_models_keep_their_windows(make, tmp_path):
     loaded = TransformerMultiLabelClassifier.from_pretrained(tmp_path / "saved")
     assert loaded.long_text_params_ == {"max_windows": 20, "pooling": "max"}
     np.testing.assert_allclose(loaded.predict_proba(X), clf.predict_proba(X), rtol=1e-6)
+
+
+def test_changed_parameters_do_not_change_a_saved_model(make, tmp_path):
+    X, y = long_texts(12)
+    clf = make(long_text_params={"max_windows": 20}).fit(X, y)
+    clf.set_params(max_length=8, long_text="truncate", long_text_params=None)
+    clf.save_pretrained(tmp_path)
+    loaded = TransformerMultiLabelClassifier.from_pretrained(tmp_path)
+    assert (loaded.max_length, loaded.long_text) == (16, "windows")
+    np.testing.assert_allclose(loaded.predict_proba(X), clf.predict_proba(X), rtol=1e-6)
+
+
+def test_a_folder_without_options_of_windows_is_read(make, tmp_path):
+    # As it was saved before there were any.
+    X, y = long_texts(12)
+    clf = make(long_text="truncate", max_length=64).fit(X, y)
+    clf.save_pretrained(tmp_path)
+    state = json.loads((tmp_path / "skbert.json").read_text())
+    del state["params"]["long_text_params"]
+    (tmp_path / "skbert.json").write_text(json.dumps(state))
+    loaded = TransformerMultiLabelClassifier.from_pretrained(tmp_path)
+    np.testing.assert_allclose(loaded.predict_proba(X), clf.predict_proba(X), rtol=1e-6)
+
+
+def test_a_warm_start_may_read_long_texts_in_another_way(make):
+    X, y = long_texts(12)
+    clf = make(long_text="truncate", warm_start=True)
+    with pytest.warns(UserWarning, match="were cut"):
+        clf.fit(X, y)
+    before = clf.predict_proba(X)
+    assert np.ptp(before, axis=0).max() < 1e-6  # all texts begin alike
+    clf.set_params(long_text="windows", long_text_params={"max_windows": 20}).fit(X, y)
+    assert clf.truncated_fraction_ == 0
+    assert np.ptp(clf.predict_proba(X), axis=0).min() > 1e-4
+
+
+@pytest.mark.parametrize("family", ["xlnet", "longformer", "canine"])
+def test_windows_of_other_encoders_are_padded_as_these_want_it(
+    make, family, checkpoint
+):
+    X, y = long_texts(8)
+    X[:2] = ["a short one", ""]
+    params = {"max_windows": 100}
+    clf = make(model=checkpoint(family), max_epochs=1, long_text_params=params)
+    clf.fit(X, y)
+    alone = np.vstack([clf.predict_proba([text]) for text in X])
+    np.testing.assert_allclose(clf.predict_proba(X), alone, atol=1e-6)
 
 
 def test_changed_parameters_do_not_change_a_fitted_model(make):

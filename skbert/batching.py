@@ -164,20 +164,22 @@ class Batch:
     def parts(self, max_tokens: int) -> Iterator[Batch]:
         """Yield the rows in parts of so many tokens at most, padding included.
 
-        The losses of the parts add up to that of the batch. ``ends_step`` is that of
-        the batch. A batch is halved until it fits: then long texts make products of
-        matrices of the shapes that shorter ones make, of which torch keeps the code.
+        A text is never divided; of texts in windows so many go together as would fit
+        if all had the mean number. The losses of the parts add up to that of the
+        batch, and ``ends_step`` is that of the batch. A batch is halved until it fits:
+        then long texts make products of matrices of the shapes that shorter ones make,
+        of which torch keeps the code.
         """
         n_rows = len(self)
-        # Of texts in windows, those of a part are as many as the mean text has.
         tokens_per_row = self.input_ids.numel() / n_rows
         while n_rows > 1 and n_rows * tokens_per_row > max_tokens:
             n_rows = (n_rows + 1) // 2
         if n_rows == len(self):
             yield self
             return
-        counts = torch.ones(len(self)) if self.counts is None else self.counts
-        ends = [0, *counts.long().cumsum(0).tolist()]
+        ends = list(range(len(self) + 1))
+        if self.counts is not None:
+            ends[1:] = self.counts.cumsum(0).tolist()
         for start in range(0, len(self), n_rows):
             rows = slice(start, start + n_rows)
             sequences = slice(ends[start], ends[min(start + n_rows, len(self))])
@@ -421,14 +423,14 @@ class TrainingBatches:
         for number, rows in enumerate(batches, start=1):
             ids, mask, targets, weights = self.source.gather(rows, self.padding)
             counts = tokens.counts_of(rows)
-            sequences = tokens.sequences_of(rows)
             yield Batch(
                 input_ids=ids,
                 attention_mask=mask,
                 targets=targets,
                 weights=weights / max(known, 1),
                 ends_step=number == len(batches),
-                states=self.states and self.states(sequences, ids.shape[1]),
+                states=self.states
+                and self.states(tokens.sequences_of(rows), ids.shape[1]),
                 counts=None if counts is None else torch.from_numpy(counts),
                 windows=tokens.windows,
             )

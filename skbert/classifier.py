@@ -426,6 +426,10 @@ class TransformerMultiLabelClassifier(TextPredictionMixin, BaseEstimator):
             for name, value in self.get_params(deep=False).items()
             if name not in _UNSAVED_PARAMS
         }
+        # What was learned belongs to how texts were read, whatever is set by now.
+        params["max_length"] = self.max_length_
+        params["long_text"] = self.long_text_
+        params["long_text_params"] = self.long_text_params_
         saved = SavedModel(
             module=self.net_.module_,
             tokenizer=self.tokenizer_,

@@ -46,11 +46,13 @@ def with_graphs(
     batch_size: int,
     record: Recorder,
     layers: Iterable[nn.Module] = (),
+    windowed: bool = False,
 ) -> TrainingStep | GraphedStep:
     """Return a step that is recorded, or the step itself where it cannot be.
 
     At fp16 it cannot: the scaler of the losses keeps part of its state in Python. Nor
-    can it where a callback looks at the gradients, of which a warning tells.
+    can it where texts are read in windows: their batches have any number of sequences.
+    Nor where a callback looks at the gradients, of which a warning tells.
 
     Parameters
     ----------
@@ -59,8 +61,10 @@ def with_graphs(
     record : callable
     layers : iterable of Module, default=()
         As of `GraphedStep`.
+    windowed : bool, default=False
+        Whether texts are read in windows.
     """
-    if step.precision == "fp16":
+    if step.precision == "fp16" or windowed:
         return step
     if step.on_grad_computed is not None:
         warnings.warn(
@@ -173,8 +177,6 @@ class GraphedStep:
 
     def __call__(self, batch: Batch) -> Tensor:
         """Train on one batch; return its loss, still on the device."""
-        if batch.windows is not None:
-            return self.step(batch)  # as many sequences as it happens to have
         batch = batch.to(self.step.device)
         with _RECORDING:
             self._follow_thawing()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -11,9 +13,13 @@ from skbert.checkpoint import quiet_transformers
 from skbert.device import autocast
 from skbert.graphs import GraphedForward
 from skbert.recorder import Recorder
-from skbert.tokenization import Tokens
+from skbert.tokenization import RaggedTokens, Tokens
 
 __all__ = ["Predictor", "working_precision"]
+
+# Logits of windows that wait to be pooled, 4 bytes each: 134 MB. A text has any number
+# of windows, and 16,384 texts of 8 with 2,048 labels would be 1 GB.
+_UNPOOLED_LOGITS = 2**25
 
 
 class Predictor:
@@ -71,10 +77,21 @@ class Predictor:
         -------
         ndarray of shape (n_texts, n_labels), float32
             In the order of ``tokens``. Only one batch at a time is on the device, and
-            the logits, which are read when all of them are there.
+            the logits, which are read when all of them are there; of texts in windows
+            those of so many windows as bounded memory allows.
         """
+        if isinstance(tokens, RaggedTokens):
+            return self._of_sequences(tokens).numpy()
+        logits = np.empty((len(tokens), self._n_labels), dtype=np.float32)
+        for rows in _parts(tokens.offsets, max(1, _UNPOOLED_LOGITS // self._n_labels)):
+            part, counts = tokens.take(rows), torch.from_numpy(tokens.counts_of(rows))
+            by_window = self._of_sequences(part.sequences)
+            logits[rows] = tokens.windows.pool(by_window, counts).numpy()
+        return logits
+
+    def _of_sequences(self, sequences: RaggedTokens) -> Tensor:
+        """Return the logits on the CPU, shape (n_sequences, n_labels), float32."""
         forward = self._graphs or self._forward
-        sequences, counts = tokens.sequences, tokens.counts_of(np.arange(len(tokens)))
         logits = torch.empty(len(sequences), self._n_labels, device=self._device)
         budget = prediction_tokens(self._device)
         batches = prediction_rows(sequences, max_tokens=budget, padding=self._padding)
@@ -83,14 +100,24 @@ class Predictor:
                 ids, mask = pad(sequences, rows, self._padding)
                 batch = sent(ids, self._device), sent(mask, self._device)
                 logits[sent(torch.from_numpy(rows), self._device)] = forward(*batch)
-        logits = logits.cpu()
-        if tokens.windows is not None:
-            logits = tokens.windows.pool(logits, torch.from_numpy(counts))
-        return logits.numpy()
+        return logits.cpu()
 
     def _forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         with autocast(self._device, self._precision):
             return self._module(input_ids, attention_mask).float()
+
+
+def _parts(offsets: np.ndarray, max_windows: int) -> Iterator[np.ndarray]:
+    """Yield successive texts that have so many windows together, or one that has more.
+
+    Shape: (n_texts + 1,) -> (n_rows,) each
+    """
+    start = 0
+    while start < len(offsets) - 1:
+        end = np.searchsorted(offsets, offsets[start] + max_windows, side="right") - 1
+        end = max(start + 1, int(end))
+        yield np.arange(start, end)
+        start = end
 
 
 @torch.inference_mode()

@@ -304,6 +304,7 @@ class MultiLabelNet(NeuralNet):
             layers=worth_compiling(
                 self.module_.encoder, len(self.batches_) * self.max_epochs
             ),
+            windowed=self.batches_.dataset.tokens.windows is not None,
         )
 
     def _make_stand_ins(self) -> StandIns:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -26,7 +27,7 @@ class StandIns:
     - Weights of linear layers are read in the type of their products. Autocast makes a
       copy of each, and one of its gradient.
     - The gradient of a vocabulary is tens of megabytes of zeros and a few hundred rows.
-      Here these rows alone are written and cleared.
+      Here these rows alone are written and cleared. Not where layers share it.
 
     On other devices than the CPU nothing is replaced: their memory is fast, and
     recorded steps cannot sort.
@@ -48,11 +49,19 @@ class StandIns:
     ) -> None:
         self._module = module
         self._stand_ins: list[_StandIn] = []
+        # Where several layers share a table, as those of T5's two stacks do, none knows
+        # which rows of the gradient the others have written.
+        holders = Counter(
+            id(parameter)
+            for part in module.modules()
+            for parameter in part.parameters(recurse=False)
+        )
         for layer in module.modules():
             if not _is_trained_on_cpu(layer):
                 continue
             if isinstance(layer, nn.Embedding):
-                if layer.num_embeddings >= _FEWEST_ROWS and not layer.sparse:
+                large = layer.num_embeddings >= _FEWEST_ROWS
+                if large and not layer.sparse and holders[id(layer.weight)] == 1:
                     self._stand_ins.append(_Table(layer))
             elif isinstance(layer, nn.Linear) and dtype and layer is not exact:
                 self._stand_ins.append(_Weight(layer, dtype))

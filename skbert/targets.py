@@ -232,10 +232,11 @@ def _as_array(y) -> np.ndarray:
 
 def _unmasked(y) -> np.ndarray:
     """Return ``y`` as an array in which masked cells are missing."""
-    if not np.ma.is_masked(y):
+    # pandas' nullable arrays have masks, too, and give missing cells as such.
+    if not (np.ma.isMaskedArray(y) and np.ma.is_masked(y)):
         return np.asarray(y)
     if y.dtype.kind in "biuf":
-        return y.astype(np.float64).filled(np.nan)
+        return np.ma.filled(y.astype(np.float64), np.nan)
     cells = np.asarray(y, dtype=object).copy()
     cells[np.ma.getmaskarray(y)] = None
     return cells

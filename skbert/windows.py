@@ -42,7 +42,7 @@ class Windows:
                 f"long_text_params['max_windows'] is {self.max_windows!r}; it must be "
                 "a whole number of at least 1."
             )
-        if self.pooling not in _POOLINGS:
+        if self.pooling not in list(_POOLINGS):  # a list has no hash
             raise ValueError(
                 f"long_text_params['pooling'] is {self.pooling!r}; it must be one of "
                 f"{', '.join(map(repr, _POOLINGS))}."

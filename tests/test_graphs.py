@@ -306,6 +306,13 @@ def test_fp16_is_eager_without_a_word():
     assert with_graphs(step, batch_size=4, record=Again()) is step
 
 
+def test_windows_are_eager_without_a_word():
+    # A recorded step has one number of sequences, a batch of windows any.
+    step = make_step(Text(), on_grad_computed=lambda batch: None)
+    assert with_graphs(step, batch_size=4, record=Again(), windowed=True) is step
+    assert not step.keeps_gradients  # what is frozen later must stay as it is
+
+
 def test_released_recordings_are_gone():
     _, graphed = twins()
     losses(graphed, make_batches(20))

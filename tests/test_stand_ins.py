@@ -210,3 +210,24 @@ def test_a_table_with_two_uses_gets_the_sum_of_both():
             backward(call, ids)
         backward(twin, ids)
         torch.testing.assert_close(model.words.weight.grad, twin.words.weight.grad)
+
+
+def test_tables_that_share_a_weight_leave_nothing_of_earlier_batches():
+    class TwoStacks(Model):
+        def __init__(self):
+            super().__init__()
+            self.more_words = nn.Embedding(5000, 8)
+            self.more_words.weight = self.words.weight
+
+        def forward(self, ids):
+            return super().forward(ids) + self.more_words(ids + 1).square().sum()
+
+    model, twin = make(TwoStacks), make(TwoStacks)
+    replaced = stand_ins(model)
+    for ids in batches(3, n_words=4999):
+        model.zero_grad()
+        twin.zero_grad()
+        with replaced.collected() as call:
+            backward(call, ids)
+        backward(twin, ids)
+        torch.testing.assert_close(model.words.weight.grad, twin.words.weight.grad)

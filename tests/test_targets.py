@@ -138,6 +138,7 @@ def test_given_classes_need_not_all_occur():
         ([1, 1, 1], "only 1 class"),
         ([0.1, 0.2, 0.7], "Unknown label type: continuous"),
         ([0.0, np.nan], r"Input y contains NaN \(row 1\)"),
+        (pd.array([0, None], dtype="Int64"), r"Input y contains NaN \(row 1\)"),
         ([0.0, np.inf], "Input y contains infinity.*row 1"),
         (pd.DataFrame([[0, 1]], columns=["a", "a"]), "two columns called 'a'"),
         (3, "single int"),

@@ -1,16 +1,16 @@
 """Long texts in windows: how they are cut, pooled, trained, predicted and saved."""
 
-import copy
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import log_loss
 
 from skbert import TransformerMultiLabelClassifier
 from skbert.batching import LabelledTokens, Padding, TrainingBatches
-from skbert.graphs import GraphedStep
-from skbert.inference import Predictor
+from skbert.inference import Predictor, _parts
 from skbert.losses import MultiLabelLoss
 from skbert.resident import ResidentSet
 from skbert.step import TrainingStep, linear_schedule
@@ -106,6 +106,7 @@ def test_extreme_logits_do_not_overflow():
         ({"max_windows": 0}, "max_windows.*at least 1"),
         ({"max_windows": 2.5}, "max_windows.*whole number"),
         ({"pooling": "median"}, "pooling.*'mean', 'max', 'logsumexp'"),
+        ({"pooling": ["mean"]}, "pooling.*'mean', 'max', 'logsumexp'"),
     ],
 )
 def test_wrong_options_are_refused(params, message):
@@ -209,21 +210,6 @@ def test_batches_made_on_the_device_are_those_of_the_host():
             torch.testing.assert_close(getattr(a, name), getattr(b, name))
 
 
-def test_windows_are_trained_without_recording():
-    # A recorded step has one number of sequences, a batch of windows any.
-    def record(function, warm_up):
-        raise AssertionError("recorded")
-
-    modules = [Text()]
-    modules.append(copy.deepcopy(modules[0]))
-    eager = make_step(modules[0])
-    graphed = GraphedStep(make_step(modules[1]), batch_size=4, record=record)
-    for batch in 8 * batches(labelled([1, 5, 2, 2, 1, 3, 1, 1, 4])):
-        torch.testing.assert_close(eager(batch), graphed(batch))
-    for a, b in zip(*(m.parameters() for m in modules), strict=True):
-        torch.testing.assert_close(a, b)
-
-
 @pytest.mark.parametrize("pooling", ["mean", "max"])
 def test_predictions_pool_the_windows_of_each_text(pooling):
     module, tokens = Text(), windowed([1, 5, 2, 2])
@@ -235,6 +221,26 @@ def test_predictions_pool_the_windows_of_each_text(pooling):
     reduce = {"mean": np.mean, "max": np.max}[pooling]
     rows = np.split(alone, tokens.offsets[1:-1])
     np.testing.assert_allclose(found, [reduce(r, axis=0) for r in rows], rtol=1e-5)
+
+
+@pytest.mark.parametrize("max_windows", [1, 4, 6, 100])
+def test_windows_wait_for_pooling_in_bounded_memory(max_windows):
+    offsets = windowed([2, 1, 5, 2, 3, 1]).offsets
+    parts = list(_parts(offsets, max_windows))
+    assert np.concatenate(parts).tolist() == list(range(6))
+    sizes = [offsets[rows[-1] + 1] - offsets[rows[0]] for rows in parts]
+    for rows, size in zip(parts, sizes, strict=True):
+        assert size <= max_windows or len(rows) == 1
+    # No two neighbours would go together.
+    assert all(a + b > max_windows for a, b in zip(sizes, sizes[1:], strict=False))
+
+
+def test_predictions_in_parts_are_those_of_the_whole(monkeypatch):
+    tokens, options = windowed([2, 1, 5, 2, 3, 1]), {"device": CPU, "precision": "fp32"}
+    with Predictor(Text(), n_labels=3, padding=Padding(), **options) as predictor:
+        whole = predictor.logits(tokens)
+        monkeypatch.setattr("skbert.inference._UNPOOLED_LOGITS", 3 * 4)
+        np.testing.assert_allclose(predictor.logits(tokens), whole, atol=1e-6)
 
 
 # --- the classifier -------------------------------------------------------------------
@@ -315,8 +321,13 @@ def test_frozen_layers_kept_once_give_the_same_fit(make, monkeypatch, trainable_
 
 def test_validation_reads_windows_too(make):
     X, y = long_texts(20)
-    clf = make(validation_fraction=0.3).fit(X, y)
-    assert np.isfinite([row["valid_loss"] for row in clf.history_]).all()
+    clf = make(max_epochs=1, validation_fraction=0.3).fit(X, y)
+    assert np.isfinite(clf.history_[0]["valid_loss"])
+    clf = make(max_epochs=1).fit(X, y, X_val=X, y_val=y)
+    loss = np.mean(
+        [log_loss(*label) for label in zip(y.T, clf.predict_proba(X).T, strict=True)]
+    )
+    assert clf.history_[0]["valid_loss"] == pytest.approx(loss, rel=1e-5)
 
 
 def test_saved_models_keep_their_windows(make, tmp_path):
@@ -326,6 +337,53 @@ def test_saved_models_keep_their_windows(make, tmp_path):
     loaded = TransformerMultiLabelClassifier.from_pretrained(tmp_path / "saved")
     assert loaded.long_text_params_ == {"max_windows": 20, "pooling": "max"}
     np.testing.assert_allclose(loaded.predict_proba(X), clf.predict_proba(X), rtol=1e-6)
+
+
+def test_changed_parameters_do_not_change_a_saved_model(make, tmp_path):
+    X, y = long_texts(12)
+    clf = make(long_text_params={"max_windows": 20}).fit(X, y)
+    clf.set_params(max_length=8, long_text="truncate", long_text_params=None)
+    clf.save_pretrained(tmp_path)
+    loaded = TransformerMultiLabelClassifier.from_pretrained(tmp_path)
+    assert (loaded.max_length, loaded.long_text) == (16, "windows")
+    np.testing.assert_allclose(loaded.predict_proba(X), clf.predict_proba(X), rtol=1e-6)
+
+
+def test_a_folder_without_options_of_windows_is_read(make, tmp_path):
+    # As it was saved before there were any.
+    X, y = long_texts(12)
+    clf = make(long_text="truncate", max_length=64).fit(X, y)
+    clf.save_pretrained(tmp_path)
+    state = json.loads((tmp_path / "skbert.json").read_text())
+    del state["params"]["long_text_params"]
+    (tmp_path / "skbert.json").write_text(json.dumps(state))
+    loaded = TransformerMultiLabelClassifier.from_pretrained(tmp_path)
+    np.testing.assert_allclose(loaded.predict_proba(X), clf.predict_proba(X), rtol=1e-6)
+
+
+def test_a_warm_start_may_read_long_texts_in_another_way(make):
+    X, y = long_texts(12)
+    clf = make(long_text="truncate", warm_start=True)
+    with pytest.warns(UserWarning, match="were cut"):
+        clf.fit(X, y)
+    before = clf.predict_proba(X)
+    assert np.ptp(before, axis=0).max() < 1e-6  # all texts begin alike
+    clf.set_params(long_text="windows", long_text_params={"max_windows": 20}).fit(X, y)
+    assert clf.truncated_fraction_ == 0
+    assert np.ptp(clf.predict_proba(X), axis=0).min() > 1e-4
+
+
+@pytest.mark.parametrize("family", ["xlnet", "longformer", "canine"])
+def test_windows_of_other_encoders_are_padded_as_these_want_it(
+    make, family, checkpoint
+):
+    X, y = long_texts(8)
+    X[:2] = ["a short one", ""]
+    params = {"max_windows": 100}
+    clf = make(model=checkpoint(family), max_epochs=1, long_text_params=params)
+    clf.fit(X, y)
+    alone = np.vstack([clf.predict_proba([text]) for text in X])
+    np.testing.assert_allclose(clf.predict_proba(X), alone, atol=1e-6)
 
 
 def test_changed_parameters_do_not_change_a_fitted_model(make):

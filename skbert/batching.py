@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from skbert.padding import Padding, pad
 from skbert.targets import Targets
 from skbert.tokenization import RaggedTokens, Tokens
 from skbert.windows import Windows
@@ -19,10 +19,7 @@ from skbert.windows import Windows
 __all__ = [
     "Batch",
     "LabelledTokens",
-    "Padding",
     "TrainingBatches",
-    "columns",
-    "pad",
     "prediction_rows",
     "prediction_tokens",
     "sent",
@@ -42,8 +39,7 @@ _FEWEST_TOKENS, _MOST_TOKENS = 1024, 2048
 # an H100 computes this many tokens of BERT-base. An estimate, not measured.
 _CUDA_TOKENS = 16_384
 
-# Most lengths that a coarse padding has: every one costs a CUDA graph.
-_COARSE_LENGTHS = 16
+_EXACT = Padding()
 
 
 @dataclass(frozen=True)
@@ -199,99 +195,6 @@ def sent(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     if device.type == "cuda" and tensor.device.type == "cpu":  # pragma: gpu
         tensor = tensor.pin_memory()
     return tensor.to(device, non_blocking=True)
-
-
-@dataclass(frozen=True)
-class Padding:
-    """How short texts are filled up.
-
-    Attributes
-    ----------
-    pad_id : int
-    multiple_of : int, default=1
-        Round the padded length up to a multiple of this.
-    most : int, optional
-        But no further than to this: a model has so many positions.
-    relative : bool, default=False
-        Round up by an eighth at most, so that there are eight lengths from one power of
-        two to the next. torch keeps megabytes of compiled products for every shape that
-        it has seen.
-    left : bool, default=False
-        Whether the padding comes before the text.
-    """
-
-    pad_id: int = 0
-    multiple_of: int = 1
-    most: int | None = None
-    relative: bool = False
-    left: bool = False
-
-    def width(self, longest: int) -> int:
-        """Return the padded length of a batch whose longest text has this many."""
-        longest = max(longest, 1)
-        multiple = self.multiple_of
-        if self.relative:
-            multiple = math.lcm(multiple, max(1, 2 ** (longest.bit_length() - 4)))
-        width = _rounded_up(longest, multiple)
-        return width if self.most is None else max(longest, min(width, self.most))
-
-    def coarse(self) -> Padding:
-        """Return a padding to few lengths: multiples of 8, or of more, 16 at most."""
-        multiple = _rounded_up(-(-(self.most or 1) // _COARSE_LENGTHS), 8)
-        return replace(self, multiple_of=math.lcm(self.multiple_of, multiple))
-
-
-_EXACT = Padding()
-
-
-def _rounded_up(number: int, multiple_of: int) -> int:
-    return -(-number // multiple_of) * multiple_of
-
-
-def columns(lengths: np.ndarray, width: int, *, left: bool = False) -> np.ndarray:
-    """Return which token of a text stands where in a padded batch.
-
-    Parameters
-    ----------
-    lengths : ndarray of shape (batch_size,), int
-    width : int
-        Of the batch.
-    left : bool, default=False
-        As of `Padding`.
-
-    Returns
-    -------
-    ndarray of shape (batch_size or 1, width), int
-        Padding is where a text has no token of that number.
-    """
-    column = np.arange(width)[np.newaxis]
-    return column - (width - lengths)[:, np.newaxis] if left else column
-
-
-def pad(
-    tokens: RaggedTokens, rows: np.ndarray, padding: Padding
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pad the texts ``rows`` to the longest of them.
-
-    Parameters
-    ----------
-    tokens : RaggedTokens
-    rows : ndarray of shape (batch_size,), int
-    padding : Padding
-
-    Returns
-    -------
-    input_ids, attention_mask : Tensor of shape (batch_size, seq_len), int64
-    """
-    starts = tokens.offsets[rows]
-    lengths = tokens.offsets[rows + 1] - starts
-    column = columns(lengths, padding.width(int(lengths.max())), left=padding.left)
-    mask = (column >= 0) & (column < lengths[:, np.newaxis])
-    index = np.clip(starts[:, np.newaxis] + column, 0, len(tokens.ids) - 1)
-    ids = np.where(mask, tokens.ids[index], padding.pad_id)
-    return torch.from_numpy(ids.astype(np.int64)), torch.from_numpy(
-        mask.astype("int64")
-    )
 
 
 def prediction_tokens(device: torch.device) -> int:

@@ -26,7 +26,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from skbert.batching import Padding
+from skbert.padding import Padding
 from skbert.shared_context import SharedContext
 from skbert.structure import EncoderStructure, encoder_structure
 

@@ -15,16 +15,11 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from skbert.batching import (
-    Padding,
-    columns,
-    pad,
-    prediction_rows,
-    prediction_tokens,
-)
+from skbert.batching import prediction_rows, prediction_tokens
 from skbert.device import autocast, storage_dtype
 from skbert.frozen_part import FrozenEncoder, FrozenLayers, frozen_part
 from skbert.module import MultiLabelModule
+from skbert.padding import Padding, columns, pad
 from skbert.structure import encoder_layers
 from skbert.tokenization import RaggedTokens
 

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skbert.batching import Padding, pad
 from skbert.device import autocast
 from skbert.module import MeanPoolingClassifier, MultiLabelModule
+from skbert.padding import Padding, pad
 from skbert.randomness import isolated_random_state
 from skbert.structure import encoder_layers
 from skbert.tokenization import RaggedTokens

@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skbert.batching import Padding, pad, prediction_rows, prediction_tokens, sent
+from skbert.batching import prediction_rows, prediction_tokens, sent
 from skbert.checkpoint import quiet_transformers
 from skbert.device import autocast
 from skbert.graphs import GraphedForward
+from skbert.padding import Padding, pad
 from skbert.recorder import Recorder
 from skbert.tokenization import RaggedTokens, Tokens
 

@@ -16,7 +16,7 @@ from skorch.callbacks import Callback, PrintLog
 from torch import Tensor
 from tqdm import tqdm
 
-from skbert.batching import Batch, LabelledTokens, Padding, TrainingBatches
+from skbert.batching import Batch, LabelledTokens, TrainingBatches
 from skbert.best_weights import BestWeights
 from skbert.compiled import worth_compiling
 from skbert.device import storage_dtype
@@ -25,6 +25,7 @@ from skbert.graphs import GraphedStep, with_graphs
 from skbert.inference import Predictor, working_precision
 from skbert.module import MultiLabelModule
 from skbert.optimizer import continue_optimizer, make_optimizer
+from skbert.padding import Padding
 from skbert.recorder import CudaRecorder
 from skbert.resident import ResidentSet
 from skbert.scoring import resolve_scoring

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skbert.batching import LabelledTokens, Padding, sent
+from skbert.batching import LabelledTokens, sent
+from skbert.padding import Padding
 
 __all__ = ["ResidentSet"]
 

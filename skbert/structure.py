@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 
-from skbert.batching import Padding
+from skbert.padding import Padding
 
 __all__ = ["EncoderStructure", "encoder_layers", "encoder_structure", "freeze"]
 

@@ -8,12 +8,12 @@ from copy import deepcopy
 import numpy as np
 import torch
 
-from skbert.batching import Padding
 from skbert.checkpoint import quiet_transformers
 from skbert.device import resolve_precision
 from skbert.losses import MultiLabelLoss, balanced_pos_weight
 from skbert.module import MultiLabelModule, build_module
 from skbert.net import MultiLabelNet
+from skbert.padding import Padding
 from skbert.plan import FitPlan
 from skbert.randomness import isolated_random_state
 

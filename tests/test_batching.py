@@ -5,26 +5,15 @@ import numpy as np
 import pytest
 import torch
 
+from ragged import ragged
 from skbert.batching import (
     LabelledTokens,
-    Padding,
     TrainingBatches,
-    pad,
     prediction_rows,
     prediction_tokens,
 )
+from skbert.padding import Padding
 from skbert.targets import encode_targets
-from skbert.tokenization import RaggedTokens
-
-
-def ragged(lengths):
-    """Tokens that tell where they come from: 100 * row + position."""
-    ids = [100 * row + i for row, n in enumerate(lengths) for i in range(n)]
-    return RaggedTokens(
-        np.array(ids, dtype=np.int32),
-        np.concatenate([[0], np.cumsum(lengths)]),
-        np.zeros(len(lengths), dtype=bool),
-    )
 
 
 def labelled(lengths, y=None, sample_weight=None):
@@ -36,56 +25,6 @@ def labelled(lengths, y=None, sample_weight=None):
 def batches(dataset, **kwargs):
     options = {"batch_size": 4, "padding": Padding(), "seed": 0}
     return TrainingBatches(dataset, **(options | kwargs))
-
-
-def test_padding_goes_to_the_longest_of_the_batch():
-    ids, mask = pad(ragged([2, 5, 3]), np.array([2, 0]), Padding(pad_id=7))
-    assert ids.tolist() == [[200, 201, 202], [0, 1, 7]]
-    assert mask.tolist() == [[1, 1, 1], [1, 1, 0]]
-    assert ids.dtype == mask.dtype == torch.int64
-
-
-def test_padding_may_come_first():
-    padding = Padding(7, multiple_of=2, left=True)
-    ids, mask = pad(ragged([2, 5, 3]), np.array([2, 0]), padding)
-    assert ids.tolist() == [[7, 200, 201, 202], [7, 7, 0, 1]]
-    assert mask.tolist() == [[0, 1, 1, 1], [0, 0, 1, 1]]
-
-
-def test_padding_is_rounded_up():
-    ids, mask = pad(ragged([2, 5]), np.array([1]), Padding(0, multiple_of=4))
-    assert ids.tolist() == [[100, 101, 102, 103, 104, 0, 0, 0]]
-    assert mask.sum() == 5
-
-
-def test_padding_ends_where_the_model_does():
-    padding = Padding(0, multiple_of=8, most=12)
-    assert [padding.width(n) for n in (0, 1, 8, 9, 12)] == [8, 8, 8, 12, 12]
-    assert padding.width(13) == 13  # what is longer is the model's to refuse
-
-
-@pytest.mark.parametrize("most", [5, 60, 64, 128, 200, 512, 8192])
-@pytest.mark.parametrize("group", [1, 4])
-def test_a_coarse_padding_has_few_lengths(most, group):
-    most = -(-most // group) * group
-    padding = Padding(7, group, most).coarse()
-    widths = {padding.width(n) for n in range(1, most + 1)}
-    assert len(widths) <= 16
-    assert max(widths) == most
-    assert all(width % 8 == 0 or width == most for width in widths)
-    assert all(width % group == 0 for width in widths)
-    assert padding.pad_id == 7
-
-
-def test_one_length_for_all_stays_one():
-    padding = Padding(0, 36, 36).coarse()
-    assert {padding.width(n) for n in range(1, 37)} == {36}
-
-
-def test_a_text_without_tokens_is_one_padding_token():
-    ids, mask = pad(ragged([0, 2]), np.array([0]), Padding(pad_id=3))
-    assert ids.tolist() == [[3]]
-    assert mask.tolist() == [[0]]
 
 
 def test_prediction_batches_cover_all_rows_within_the_budget():
@@ -207,35 +146,6 @@ def test_batches_carry_the_states_of_their_rows():
         moved = batch.to(torch.device("meta"))
         assert moved.states.device.type == "meta"
     assert next(iter(batches(dataset))).to(torch.device("cpu")).states is None
-
-
-def test_relative_padding_has_eight_lengths_per_octave():
-    padding = Padding(relative=True)
-    widths = [padding.width(n) for n in range(16, 33)]
-    assert widths == [
-        16,
-        18,
-        18,
-        20,
-        20,
-        22,
-        22,
-        24,
-        24,
-        26,
-        26,
-        28,
-        28,
-        30,
-        30,
-        32,
-        32,
-    ]
-    assert [padding.width(n) for n in range(16)] == [1, *range(1, 16)]
-    assert len({padding.width(n) for n in range(64, 128)}) == 9
-    assert all(n <= padding.width(n) <= 1.125 * n for n in range(1, 600))
-    assert Padding(multiple_of=4, relative=True).width(17) == 20
-    assert Padding(most=77, relative=True).width(75) == 77
 
 
 def test_parts_of_a_batch_hold_all_of_it():

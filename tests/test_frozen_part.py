@@ -6,9 +6,9 @@ import torch
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
-from skbert.batching import Padding, pad
 from skbert.frozen_part import FrozenEncoder, FrozenLayers, frozen_part
 from skbert.module import MeanPoolingClassifier, NativeClassifier
+from skbert.padding import Padding, pad
 from skbert.structure import freeze
 from skbert.tokenization import RaggedTokens
 

@@ -3,8 +3,8 @@ import pytest
 import torch
 from torch import nn
 
-from skbert.batching import Padding
 from skbert.inference import Predictor, working_precision
+from skbert.padding import Padding
 from skbert.tokenization import RaggedTokens
 
 CPU = torch.device("cpu")

@@ -10,11 +10,12 @@ import torch
 from skorch.callbacks import Callback
 
 import skbert.net
-from skbert.batching import LabelledTokens, Padding
+from skbert.batching import LabelledTokens
 from skbert.checkpoint import load_config, load_tokenizer
 from skbert.losses import MultiLabelLoss
 from skbert.module import build_module
 from skbert.net import MultiLabelNet, TrainingSets
+from skbert.padding import Padding
 from skbert.targets import encode_targets
 from skbert.tokenization import tokenize
 

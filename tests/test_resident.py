@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from skbert.batching import LabelledTokens, Padding, TrainingBatches
+from skbert.batching import LabelledTokens, TrainingBatches
+from skbert.padding import Padding
 from skbert.resident import ResidentSet
 from skbert.targets import encode_targets
 from skbert.tokenization import RaggedTokens

@@ -9,9 +9,10 @@ import torch
 from sklearn.metrics import log_loss
 
 from skbert import TransformerMultiLabelClassifier
-from skbert.batching import LabelledTokens, Padding, TrainingBatches
+from skbert.batching import LabelledTokens, TrainingBatches
 from skbert.inference import Predictor, _parts
 from skbert.losses import MultiLabelLoss
+from skbert.padding import Padding
 from skbert.resident import ResidentSet
 from skbert.step import TrainingStep, linear_schedule
 from skbert.targets import encode_targets

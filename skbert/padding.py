@@ -1,0 +1,106 @@
+"""Padding: texts of a batch -> one length, filled up."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from skbert.tokenization import RaggedTokens
+
+__all__ = ["Padding", "columns", "pad"]
+
+# Most lengths that a coarse padding has: every one costs a CUDA graph.
+_COARSE_LENGTHS = 16
+
+
+@dataclass(frozen=True)
+class Padding:
+    """How short texts are filled up.
+
+    Attributes
+    ----------
+    pad_id : int
+    multiple_of : int, default=1
+        Round the padded length up to a multiple of this.
+    most : int, optional
+        But no further than to this: a model has so many positions.
+    relative : bool, default=False
+        Round up by an eighth at most, so that there are eight lengths from one power of
+        two to the next. torch keeps megabytes of compiled products for every shape that
+        it has seen.
+    left : bool, default=False
+        Whether the padding comes before the text.
+    """
+
+    pad_id: int = 0
+    multiple_of: int = 1
+    most: int | None = None
+    relative: bool = False
+    left: bool = False
+
+    def width(self, longest: int) -> int:
+        """Return the padded length of a batch whose longest text has this many."""
+        longest = max(longest, 1)
+        multiple = self.multiple_of
+        if self.relative:
+            multiple = math.lcm(multiple, max(1, 2 ** (longest.bit_length() - 4)))
+        width = _rounded_up(longest, multiple)
+        return width if self.most is None else max(longest, min(width, self.most))
+
+    def coarse(self) -> Padding:
+        """Return a padding to few lengths: multiples of 8, or of more, 16 at most."""
+        multiple = _rounded_up(-(-(self.most or 1) // _COARSE_LENGTHS), 8)
+        return replace(self, multiple_of=math.lcm(self.multiple_of, multiple))
+
+
+def _rounded_up(number: int, multiple_of: int) -> int:
+    return -(-number // multiple_of) * multiple_of
+
+
+def columns(lengths: np.ndarray, width: int, *, left: bool = False) -> np.ndarray:
+    """Return which token of a text stands where in a padded batch.
+
+    Parameters
+    ----------
+    lengths : ndarray of shape (batch_size,), int
+    width : int
+        Of the batch.
+    left : bool, default=False
+        As of `Padding`.
+
+    Returns
+    -------
+    ndarray of shape (batch_size or 1, width), int
+        Padding is where a text has no token of that number.
+    """
+    column = np.arange(width)[np.newaxis]
+    return column - (width - lengths)[:, np.newaxis] if left else column
+
+
+def pad(
+    tokens: RaggedTokens, rows: np.ndarray, padding: Padding
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pad the texts ``rows`` to the longest of them.
+
+    Parameters
+    ----------
+    tokens : RaggedTokens
+    rows : ndarray of shape (batch_size,), int
+    padding : Padding
+
+    Returns
+    -------
+    input_ids, attention_mask : Tensor of shape (batch_size, seq_len), int64
+    """
+    starts = tokens.offsets[rows]
+    lengths = tokens.offsets[rows + 1] - starts
+    column = columns(lengths, padding.width(int(lengths.max())), left=padding.left)
+    mask = (column >= 0) & (column < lengths[:, np.newaxis])
+    index = np.clip(starts[:, np.newaxis] + column, 0, len(tokens.ids) - 1)
+    ids = np.where(mask, tokens.ids[index], padding.pad_id)
+    return torch.from_numpy(ids.astype(np.int64)), torch.from_numpy(
+        mask.astype("int64")
+    )

@@ -23,7 +23,7 @@ from skbert import (
     multilabel_train_test_split,
 )
 
-warnings.filterwarnings("ignore", message=".*longer than max_length")
+warnings.filterwarnings("ignore", message=".*longer than")
 emails = make_emails(240, random_state=0)
 X_train, X_test, y_train, y_test = multilabel_train_test_split(
     emails.data, emails.target, test_size=0.4, random_state=0
@@ -50,10 +50,13 @@ print(f"cut at 32 tokens: {short.truncated_fraction_:.0%}")
 # -----------------
 # ``long_text="head_tail"`` keeps the first quarter and the last three quarters of the
 # room instead of the beginning alone, at the same cost. Reading more of each text costs
-# more.
+# more, all at once or in windows of 32 tokens whose logits are pooled.
 
 both_ends = TransformerMultiLabelClassifier(
     max_length=32, long_text="head_tail", **settings
+)
+windows = TransformerMultiLabelClassifier(
+    max_length=32, long_text="windows", **settings
 )
 longer = TransformerMultiLabelClassifier(max_length=96, **settings)
 
@@ -69,6 +72,7 @@ rows = {}
 for name, clf in {
     "first 32": short,
     "head and tail, 32": both_ends.fit(X_train, y_train),
+    "windows of 32": windows.fit(X_train, y_train),
     "first 96": longer.fit(X_train, y_train),
 }.items():
     proba = clf.predict_proba(X_test)

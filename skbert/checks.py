@@ -44,14 +44,10 @@ def check_parameters(estimator, *, has_validation: bool) -> None:
         for name, parameter in signature(LOSSES[estimator.loss]).parameters.items()
         if parameter.kind is Parameter.KEYWORD_ONLY
     ]
-    for name in estimator.loss_params or {}:
-        if name not in options:
-            takes = f"it takes {', '.join(options)}" if options else "it takes none"
-            raise TypeError(
-                f"loss_params has the key {name!r}, which loss={estimator.loss!r} "
-                f"does not know; {takes}."
-            )
-        _check_loss_param(name, estimator.loss_params[name])
+    loss_params = estimator.loss_params or {}
+    _check_keys("loss", estimator.loss, loss_params, options)
+    for name, value in loss_params.items():
+        _check_loss_param(name, value)
     check_long_text_params(estimator.long_text, estimator.long_text_params)
     resolve_scoring(estimator.scoring)
     if estimator.n_iter_no_change is not None and not has_validation:
@@ -72,14 +68,19 @@ def check_long_text_params(long_text: str, params: dict | None) -> None:
         If a value is out of range.
     """
     options = window_params() if long_text == "windows" else []
-    for name in params or {}:
+    _check_keys("long_text", long_text, params or {}, options)
+    Windows(**(params or {}))
+
+
+def _check_keys(parameter: str, choice: str, params: dict, options: list[str]) -> None:
+    """Check that a choice knows the options in ``{parameter}_params``."""
+    for name in params:
         if name not in options:
             takes = f"it takes {', '.join(options)}" if options else "it takes none"
             raise TypeError(
-                f"long_text_params has the key {name!r}, which long_text={long_text!r} "
-                f"does not know; {takes}."
+                f"{parameter}_params has the key {name!r}, which "
+                f"{parameter}={choice!r} does not know; {takes}."
             )
-    Windows(**(params or {}))
 
 
 def check_scoring(scoring: str | Callable, targets: Targets) -> None:

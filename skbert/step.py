@@ -83,7 +83,7 @@ def linear_schedule(optimizer: Optimizer, n_steps: int, warmup: float) -> Lambda
 
 # Tokens, padding included, that go through a model at once on the CPU: more fall out
 # of the cache, and take memory. For MiniLM a fit with 2,048 takes 230 MB more than one
-# with 768, and is 3% faster at most.
+# with 768, and is some 3% faster (docs/performance.md).
 _PART_TOKENS = 768
 
 

@@ -27,8 +27,8 @@ PYTEST = OMP_NUM_THREADS=1 MPLBACKEND=Agg $(1)/bin/python -m pytest \
 	--numprocesses=auto --dist=worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv demo test oldest newest lint type docs newcomer audit bench quality \
-	all clean FORCE
+.PHONY: help .venv demo test test-faults oldest newest lint type docs newcomer audit bench \
+	quality all clean FORCE
 
 help: ## Say what each target does
 	@grep -E '^[a-z.]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /|/' \
@@ -51,6 +51,9 @@ demo: $(INSTALLED) ## Fine-tune on synthetic e-mails, or on DATA=emails.csv TEXT
 
 test: $(INSTALLED) ## Run the tests and doctests; fail below 95% line coverage
 	$(call PYTEST,.venv) --cov --cov-report=term-missing:skip-covered --cov-fail-under=95
+
+test-faults: $(INSTALLED) ## Kill, cut, cap and fuzz; say what survived, in 10 minutes
+	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python -m faults
 
 oldest: .venv-oldest/.installed ## Run them with each dependency at its lower bound
 	$(call PYTEST,.venv-oldest)

@@ -1,0 +1,7 @@
+"""All faults: the list that the command and the quick test go through."""
+
+from __future__ import annotations
+
+from faults.fault import Fault
+
+FAULTS: tuple[Fault, ...] = ()

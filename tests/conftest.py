@@ -60,6 +60,20 @@ def tiny_bert(checkpoint):
 
 
 @pytest.fixture(scope="session")
+def quick_settings(tiny_bert):
+    """Give parameters with which a fit takes a moment; what it learns is little."""
+    return {
+        "model": str(tiny_bert),
+        "max_length": 16,
+        "max_epochs": 1,
+        "batch_size": 4,
+        "learning_rate": 3e-3,
+        "device": "cpu",
+        "random_state": 0,
+    }
+
+
+@pytest.fixture(scope="session")
 def minilm():
     """Give the folder of the packaged all-MiniLM-L6-v2."""
     package = pytest.importorskip(

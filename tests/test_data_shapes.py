@@ -254,22 +254,9 @@ def refusal(cell):
 
 
 @pytest.fixture(scope="module")
-def settings(tiny_bert):
-    return {
-        "model": str(tiny_bert),
-        "max_length": 16,
-        "max_epochs": 1,
-        "batch_size": 4,
-        "learning_rate": 3e-3,
-        "device": "cpu",
-        "random_state": 0,
-    }
-
-
-@pytest.fixture(scope="module")
-def fit(settings):
+def fit(quick_settings):
     def fit(X, y, **changes):
-        clf = TransformerMultiLabelClassifier(**(settings | changes))
+        clf = TransformerMultiLabelClassifier(**(quick_settings | changes))
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", CONSTANT_LABELS)
             return clf.fit(X, y)
@@ -404,10 +391,10 @@ def test_a_split_keeps_the_type_of(kind):
 
 @pytest.mark.parametrize("kind", TABLES)
 @pytest.mark.parametrize("folds", [KFold(2), MultilabelStratifiedKFold(2)])
-def test_folds_are_made_of(kind, folds, settings):
+def test_folds_are_made_of(kind, folds, quick_settings):
     skip_where_older(f"folds of {kind}")
     texts, labels = TABLES[kind]
-    clf = TransformerMultiLabelClassifier(**settings)
+    clf = TransformerMultiLabelClassifier(**quick_settings)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", CONSTANT_LABELS)
         proba, expected = (

@@ -16,43 +16,30 @@ TEXTS = ["See the invoice.", "", "Über 😀", "See the crash.", "a crash", "a b
 Y = np.array([[1, 0, 1], [0, 0, 1], [1, 1, 0], [0, 0, 0], [0, 1, 0], [1, 0, 1]])
 
 
-@pytest.fixture
-def settings(tiny_bert):
-    return {
-        "model": str(tiny_bert),
-        "max_length": 16,
-        "max_epochs": 1,
-        "batch_size": 4,
-        "learning_rate": 3e-3,
-        "device": "cpu",
-        "random_state": 0,
-    }
-
-
-def check_one_text_to_learn_from(settings, tmp_path):
-    clf = TransformerMultiLabelClassifier(**settings)
+def check_one_text_to_learn_from(quick_settings, tmp_path):
+    clf = TransformerMultiLabelClassifier(**quick_settings)
     with pytest.warns(UserWarning, match=CONSTANT_LABELS) as record:
         clf.fit(["the only text"], [[1, 0]])
     assert len(record) == 1
     np.testing.assert_allclose(clf.predict_proba(TEXTS), [[0.75, 0.25]] * 6, atol=1e-6)
 
 
-def check_one_text_to_predict(settings, tmp_path):
-    clf = TransformerMultiLabelClassifier(**settings).fit(TEXTS, Y)
+def check_one_text_to_predict(quick_settings, tmp_path):
+    clf = TransformerMultiLabelClassifier(**quick_settings).fit(TEXTS, Y)
     for method in (clf.predict, clf.predict_proba, clf.decision_function):
         assert method(TEXTS[:1]).shape == (1, 3)
 
 
-def check_one_label(settings, tmp_path):
-    clf = TransformerMultiLabelClassifier(**settings).fit(TEXTS, Y[:, :1])
+def check_one_label(quick_settings, tmp_path):
+    clf = TransformerMultiLabelClassifier(**quick_settings).fit(TEXTS, Y[:, :1])
     assert clf.classes_.tolist() == [[0, 1]]
     for method in (clf.predict, clf.predict_proba, clf.decision_function):
         assert method(TEXTS).shape == (6, 1)
 
 
-def check_a_label_that_is_constant(settings, tmp_path):
+def check_a_label_that_is_constant(quick_settings, tmp_path):
     y = pd.DataFrame({"never": 0, "some": Y[:, 0], "always": 1})
-    clf = TransformerMultiLabelClassifier(**settings)
+    clf = TransformerMultiLabelClassifier(**quick_settings)
     with pytest.warns(UserWarning, match="'never', 'always'") as record:
         clf.fit(TEXTS, y)
     assert len(record) == 1
@@ -61,9 +48,11 @@ def check_a_label_that_is_constant(settings, tmp_path):
 
 
 def check_names(names):
-    def check(settings, tmp_path):
+    def check(quick_settings, tmp_path):
         y = pd.DataFrame(Y, columns=names)
-        clf = TransformerMultiLabelClassifier(**settings, threshold=0.0).fit(TEXTS, y)
+        clf = TransformerMultiLabelClassifier(**quick_settings, threshold=0.0).fit(
+            TEXTS, y
+        )
         clf.save_pretrained(tmp_path / "model")
         load = TransformerMultiLabelClassifier.from_pretrained
         for model in (clf, load(tmp_path / "model", device="cpu")):
@@ -73,10 +62,10 @@ def check_names(names):
     return check
 
 
-def check_50_000_labels(settings, tmp_path):
+def check_50_000_labels(quick_settings, tmp_path):
     n_labels = 50_000
     y = sparse.csr_array(np.random.default_rng(0).random((6, n_labels)) < 0.4)
-    clf = TransformerMultiLabelClassifier(**settings)
+    clf = TransformerMultiLabelClassifier(**quick_settings)
     with pytest.warns(UserWarning, match=CONSTANT_LABELS):
         clf.fit(TEXTS, y)
     assert clf.predict_proba(TEXTS).nbytes == 8 * 6 * n_labels
@@ -101,9 +90,9 @@ SIZES = {
 
 
 @pytest.mark.parametrize("row", SIZES)
-def test_it_goes_well_with(row, settings, tmp_path):
+def test_it_goes_well_with(row, quick_settings, tmp_path):
     assert list(read_table("data.rst", "Sizes and names")) == list(SIZES)
-    SIZES[row](settings, tmp_path)
+    SIZES[row](quick_settings, tmp_path)
 
 
 def peak_of(function, *arguments):
@@ -132,11 +121,11 @@ def test_dense_labels_are_read_in_bytes_a_cell(convert, most):
 
 
 def test_predictions_of_many_labels_take_little_beside_the_answer(
-    settings, monkeypatch
+    quick_settings, monkeypatch
 ):
     n_labels = 20_000
     y = sparse.csr_array(np.random.default_rng(0).random((6, n_labels)) < 0.4)
-    clf = TransformerMultiLabelClassifier(**settings)
+    clf = TransformerMultiLabelClassifier(**quick_settings)
     with pytest.warns(UserWarning, match=CONSTANT_LABELS):
         clf.fit(TEXTS, y)
     monkeypatch.setattr("skbert.streaming._LOGITS_PER_CHUNK", 10 * n_labels)

@@ -27,12 +27,12 @@ PYTEST = OMP_NUM_THREADS=1 MPLBACKEND=Agg $(1)/bin/python -m pytest \
 	--numprocesses=auto --dist=worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv demo test test-faults oldest newest lint type docs newcomer audit bench \
-	quality all clean FORCE
+.PHONY: help .venv demo test test-faults bench-faults oldest newest lint type docs newcomer \
+	audit bench quality all clean FORCE
 
 help: ## Say what each target does
-	@grep -E '^[a-z.]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /|/' \
-		| while IFS='|' read -r target text; do printf '%-8s %s\n' "$$target" "$$text"; done
+	@grep -E '^[a-z.-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /|/' \
+		| while IFS='|' read -r target text; do printf '%-12s %s\n' "$$target" "$$text"; done
 
 FORCE:
 
@@ -54,6 +54,10 @@ test: $(INSTALLED) ## Run the tests and doctests; fail below 95% line coverage
 
 test-faults: $(INSTALLED) ## Kill, cut, cap and fuzz; say what survived, in 10 minutes
 	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python -m faults
+
+bench-faults: $(INSTALLED) ## The same by the thousand, then 30 minutes of load; an hour
+	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python -m faults --long
+	$(BIN)/python benchmarks/soak.py --minutes 30
 
 oldest: .venv-oldest/.installed ## Run them with each dependency at its lower bound
 	$(call PYTEST,.venv-oldest)

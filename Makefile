@@ -83,12 +83,13 @@ lint: $(INSTALLED) ## Check style and formatting
 type: $(INSTALLED) ## Check the type hints of the package
 	$(BIN)/mypy skbert
 
-# Runs the examples, with the packaged model; a second build only those that changed. The
-# snippets in the pages are run by `make test`.
+# Runs the examples, with the packaged model, and checks what they printed; a second build
+# only those that changed. The snippets in the pages are run by `make test`.
 docs: $(INSTALLED) ## Build the site into docs/_build/html; warnings are errors
 	rm -rf docs/api # pages of names that are no more
 	MPLBACKEND=Agg $(BIN)/python -m sphinx -b html -d docs/_build/doctrees -W --keep-going \
 		docs docs/_build/html
+	$(BIN)/python -m pytest -m docs tests
 
 # What the README says, from nothing: an environment of its own, the package and not this
 # folder (`python -m pytest` would import it), no development tools but the one that runs the
@@ -100,7 +101,8 @@ newcomer: ## Install as a user would, and run the snippets of README and guide
 		pip install ".[minilm]"
 	. build/newcomer/bin/activate && export PIP_CONSTRAINT=$(CURDIR)/constraints.txt && \
 		pip install ".[minilm,plot]" pytest
-	OMP_NUM_THREADS=1 MPLBACKEND=Agg build/newcomer/bin/pytest docs tests/test_documentation.py
+	OMP_NUM_THREADS=1 MPLBACKEND=Agg build/newcomer/bin/pytest \
+		-m 'not docs' docs tests/test_documentation.py
 
 # The newest pip-audit, apart from what it looks at. A package that it cannot look up is
 # an error, because it would pass for one without faults otherwise.

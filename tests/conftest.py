@@ -34,6 +34,28 @@ def one_torch_thread():
     torch.set_num_threads(before)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_table_of_characters():
+    """Let CANINE's tokenizers share their table of all 1,114,112 characters.
+
+    Each makes it twice when it is loaded, in two seconds; it is always the same.
+    """
+    from transformers import CanineTokenizer
+
+    get_vocab = CanineTokenizer.get_vocab
+    tables = {}
+
+    def get_shared_vocab(tokenizer):
+        key = tokenizer.vocab_size, tuple(tokenizer.added_tokens_encoder.items())
+        if key not in tables:
+            tables[key] = get_vocab(tokenizer)
+        return tables[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CanineTokenizer, "get_vocab", get_shared_vocab)
+        yield
+
+
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory):
     """Give a function that makes a checkpoint once for all tests that ask for it.

@@ -176,8 +176,8 @@ def test_the_table_is_aligned(quality, splits, recorder, capsys):
     quality.main([str(splits[0]), "--seeds", "0", "1"])
     header, *rows = capsys.readouterr().out.splitlines()[2:]
     assert len(rows) == 7
-    ends = [match.end() for match in re.finditer(r"\S+( s\b)?", header)][2:]
-    assert len(ends) == 10
+    ends = [match.end() for match in re.finditer(r"\S+( cpu)?( s\b)?", header)][2:]
+    assert len(ends) == 11
     for row in rows:
         assert [match.end() for match in re.finditer(r"\S+", row)][2:] == ends
 

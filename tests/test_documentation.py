@@ -1,7 +1,8 @@
 """README and site: every snippet and every command runs as it is written there.
 
 Snippets of the pages in ``docs/`` begin with ``>>>``: they are doctests, which pytest
-runs by itself. Here are the README's, the shell commands, and the lists of the API.
+runs by itself. Here are the README's (in `make newcomer`), the shell commands, and the
+lists of the API.
 """
 
 import os
@@ -67,6 +68,7 @@ def run_python(path, folder):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.newcomer
 def test_the_snippets_of_the_readme_run_one_after_the_other(minilm, tmp_path):
     snippets = fenced(README, "python")
     assert len(snippets) >= 4
@@ -128,7 +130,20 @@ def run_make(command, folder, emails):
         env=os.environ | {"MAKEFLAGS": overrides, "OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr
-    assert "48 texts to learn from, 3 labels" in done.stdout
+    check_quickstart(done.stdout, list(table.columns))
+
+
+def check_quickstart(printed, labels):
+    """Check the table of epochs, and the scores of both models."""
+    assert "48 texts to learn from, 3 labels" in printed
+    scores = ("f1_micro", "roc_auc_micro", "accuracy")
+    for column in ("train_loss", "valid_loss", *(f"valid_{name}" for name in scores)):
+        assert column in printed
+    models = [
+        line for line in printed.splitlines() if line.startswith(("TF-IDF", "skbert"))
+    ]
+    assert len(models) == 2
+    assert all(name in printed.split("subset accuracy")[1] for name in labels)
 
 
 def check_benchmark(command):

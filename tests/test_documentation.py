@@ -31,7 +31,7 @@ MAKEFILE = (REPOSITORY / "Makefile").read_text()
 # Commands that no test can run, and the target of the Makefile that CI runs instead.
 RUN_BY_MAKE = {
     "make demo": "demo",  # minutes of training
-    "make test": "test",  # would run itself
+    "make test": "coverage",  # would run itself
     'pip install ".[minilm]"': "newcomer",  # downloads, into an environment of its own
 }
 
@@ -94,6 +94,7 @@ def test_a_shell_command_runs_as_written(page, command, tmp_path, emails, minilm
         in_ci = (REPOSITORY / ".ci" / "run").read_text()
         assert re.search(rf"^for target in .*\b{target}\b", in_ci, re.M)
         recipe = re.search(rf"^{target}:.*\n((?:\t.*\n)+)", MAKEFILE, re.M)[1]
+        recipe = recipe.replace("$(MAKE)", "make")
         assert command in recipe or command == f"make {target}"
     elif command.startswith("make "):
         run_make(command, tmp_path, emails)

@@ -4,12 +4,12 @@ import json
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from filelock import FileLock
 from safetensors import safe_open
 
 from skbert.epoch_states import EpochState, EpochStates, check_checkpoint_dir
@@ -280,13 +280,20 @@ def test_a_killed_process_holds_nothing(folder):
         assert states.newest == 1
 
 
-def test_who_comes_while_another_one_leaves_has_a_folder(folder):
-    states = EpochStates(folder).__enter__()
-    (folder / "lock").unlink()
-    later = FileLock(folder / "lock")
-    with later:
-        states.__exit__()
-        assert folder.is_dir()
+def test_who_comes_while_another_one_leaves_has_a_folder(folder, monkeypatch):
+    rmdir, later = Path.rmdir, []
+
+    def rmdir_late(path):
+        later.append(EpochStates(folder).__enter__())
+        rmdir(path)
+
+    with EpochStates(folder):
+        monkeypatch.setattr(Path, "rmdir", rmdir_late)
+    monkeypatch.undo()
+    later[0].save(state(1))
+    assert equal(later[0].load(), state(1))
+    later[0].__exit__()
+    assert len(names(folder)) == 1
 
 
 # --- the parameter --------------------------------------------------------------------

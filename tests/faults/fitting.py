@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 import warnings
 from functools import cache
 from pathlib import Path
@@ -40,7 +41,10 @@ def folder() -> Path:
 @cache
 def model() -> Path:
     """Return the folder of a tiny random BERT."""
-    return make_checkpoint("bert", folder() / "bert")
+    from skbert.checkpoint import quiet_transformers
+
+    with quiet_transformers():
+        return make_checkpoint("bert", folder() / "bert")
 
 
 def classifier(variant: dict, checkpoint_dir: Path | None, model: Path, **params):
@@ -107,6 +111,13 @@ def epochs(checkpoint_dir: Path) -> list[int]:
     )
 
 
+_IMPORTED = [
+    "skbert.classifier",
+    "transformers.models.bert.modeling_bert",
+    "transformers.models.bert.tokenization_bert",
+]
+
+
 class Fit:
     """A fit in a process of its own: a copy of one in which all is imported.
 
@@ -124,7 +135,7 @@ class Fit:
 
     def __init__(self, number, checkpoint_dir, prepare=None, args=(), again=False):
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([__name__, "skbert.training", "skbert.net"])
+        context.set_forkserver_preload(_IMPORTED)
         self._receiver, sender = context.Pipe(duplex=False)
         self.process = context.Process(
             target=_work,
@@ -173,13 +184,23 @@ class Fit:
             raise AssertionError(f"the fit failed: {found}")
         return found
 
+    def assert_killed(self) -> None:
+        """Check that the process kills itself, as it was prepared to do."""
+        try:
+            self.result()
+        except EOFError:
+            self.process.join()
+        assert self.process.exitcode == -signal.SIGKILL
+
 
 def _work(sender, variant, checkpoint_dir, model, prepare, args, again) -> None:
     import traceback
 
     import torch
+    from tqdm import tqdm
 
     torch.set_num_threads(1)
+    tqdm.set_lock(threading.RLock())  # its own would outlive a process that is killed
     sys.stderr = open(os.devnull, "w")  # what is printed of a Ctrl-C
     if prepare is not None:
         prepare(*args)

@@ -17,7 +17,6 @@ import numpy as np
 
 from faults.fault import Fault
 from faults.fitting import (
-    MAX_EPOCHS,
     VARIANTS,
     Fit,
     assert_same,
@@ -57,14 +56,14 @@ def kill_in_a_write(seed: int) -> None:
     rng = np.random.default_rng(seed)
     number = seed % len(VARIANTS)
     with _checkpoint_dir() as place:
-        for _ in range(rng.integers(1, 3)):
-            if rng.random() < 0.5:
-                prepare, args = _die_at_line, (int(rng.integers(1, 200)),)
-            else:
-                prepare, args = _die_at_byte, (int(rng.integers(1, 4)), rng.random())
+        # A fit runs 277 of those lines, and writes four states or five.
+        at_first = _die_at_line, (int(rng.integers(1, 270)),)
+        if rng.random() < 0.5:
+            at_first = _die_at_byte, (int(rng.integers(1, 5)), rng.random())
+        later = _die_at_line, (int(rng.integers(1, 40)),)
+        for prepare, args in (at_first, later)[: rng.integers(1, 3)]:
             with Fit(number, place, prepare, args) as doomed:
-                doomed.process.join(120)
-                assert doomed.process.exitcode == -signal.SIGKILL
+                doomed.assert_killed()
         _end(number, place)
 
 
@@ -196,7 +195,7 @@ def _killed(number: int) -> Path:
     """Return the folder that a fit left, killed when it wrote its fourth state."""
     place = Path(tempfile.mkdtemp(dir=folder()))
     with Fit(number, place, _die_at_byte, (4, 0.5)) as doomed:
-        doomed.process.join(120)
+        doomed.assert_killed()
     assert epochs(place) == [2, 3]
     return place
 
@@ -220,14 +219,23 @@ def fill_the_disk(seed: int) -> None:
 
 
 def _fill_soon(place: Path, room: int, size: int) -> None:
-    """Give this process a disk of its own, or else files of limited size."""
-    new_user, new_mounts = 0x10000000, 0x00020000
-    libc = ctypes.CDLL(None, use_errno=True)
-    options = f"size={room}".encode()
-    if libc.unshare(new_user | new_mounts) or libc.mount(
-        b"tmpfs", bytes(place), b"tmpfs", 0, options
-    ):
+    """Give this process a small disk of its own, or else files of limited size."""
+    if not _mount_disk(place, room):
         resource.setrlimit(resource.RLIMIT_FSIZE, (min(room, size - 1),) * 2)
+
+
+def _mount_disk(place: Path, room: int) -> bool:
+    """Mount a disk in memory that this process alone sees; say whether it may."""
+    new_user, new_mounts = 0x10000000, 0x00020000
+    libc, user, group = ctypes.CDLL(None), os.getuid(), os.getgid()
+    if libc.unshare(new_user | new_mounts):
+        return False
+    proc = Path("/proc/self")
+    (proc / "setgroups").write_text("deny")
+    (proc / "uid_map").write_text(f"{user} {user} 1")
+    (proc / "gid_map").write_text(f"{group} {group} 1")
+    options = f"size={room}".encode()
+    return not libc.mount(b"tmpfs", bytes(place), b"tmpfs", 0, options)
 
 
 # --- two at once ----------------------------------------------------------------------
@@ -301,4 +309,3 @@ KILLS = (
     Fault("same fit twice at once", fit_twice_at_once, 1, 4, 20),
     Fault("Ctrl-C in a fit", interrupt, 1, 8, 40),
 )
-assert MAX_EPOCHS > 4  # what is damaged is of a fit killed in its fourth

@@ -103,9 +103,9 @@ class EpochStates:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=0)
         except Timeout:
-            self._warn(f"The very same fit is going on elsewhere, in {self.folder}", 3)
+            self._warn(f"The very same fit is going on elsewhere, in {self.folder}", 6)
         except OSError as error:
-            self._warn(f"{self.folder} cannot be used ({error})", 3)
+            self._warn(f"{self.folder} cannot be used ({error})", 6)
         else:
             self._can_write = True
             for leftover in self.folder.glob(f"{_SCRATCH}*"):
@@ -160,7 +160,7 @@ class EpochStates:
             self._warn(
                 f"The state after epoch {state.epoch} could not be written to "
                 f"{self.folder} ({error})",
-                7,
+                8,
             )
 
     def remove(self) -> None:
@@ -195,11 +195,12 @@ class EpochStates:
         )
 
     def _warn(self, what: str, stacklevel: int) -> None:
+        # As many frames up as the user's call of fit is.
         warnings.warn(
             f"{what}: this fit goes on without keeping its state. If it is killed, a "
             "later one starts from the last state that is there, or anew.",
             UserWarning,
-            stacklevel=stacklevel + 2,
+            stacklevel=stacklevel,
         )
 
 

@@ -1,10 +1,12 @@
 """Training state: a fit that was broken off goes on and ends as if nothing had been."""
 
+import os
 import warnings
 
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from skorch.callbacks import Callback
@@ -381,6 +383,29 @@ def test_frozen_weights_are_not_written(make, emails):
     make(trainable_layers=0, net_callbacks=[Take()]).fit(*emails)
     assert Take.names == {"weights", "optimizer", "random"}
     assert Take.bytes < 8000
+
+
+def test_warnings_point_to_the_call_of_fit(make, emails, tmp_path, monkeypatch):
+    clf = make()
+    crash(clf, emails)
+    states = files(clf)
+    for path in states:
+        path.write_bytes(b"")
+    sync = os.fsync
+
+    def fail(handle):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", fail)
+    with pytest.warns(UserWarning) as record:
+        clf.fit(*emails)
+    monkeypatch.setattr("os.fsync", sync)
+    with FileLock(states[0].parent / "lock"), pytest.warns(UserWarning) as second:
+        clf.fit(*emails)
+    said = [str(w.message) for w in (*record, *second)]
+    words = ("is damaged", "is damaged", "not be written", "is going on elsewhere")
+    assert all(word in text for word, text in zip(words, said, strict=True)), said
+    assert {w.filename for w in (*record, *second)} == {__file__}
 
 
 def test_verbose_says_that_it_goes_on(make, emails, capsys):

@@ -26,7 +26,7 @@ class EpochReports(Callback):
     report : callable
         ``report(epoch, logits, is_last)`` gets the number of the epoch, from 1, an
         array of shape (n, n_labels), float32, and whether it is the last that was
-        planned. What it raises ends the fit.
+        planned. What it raises ends the fit, for good.
     """
 
     def __init__(
@@ -45,25 +45,13 @@ class EpochReports(Callback):
             Of no use here.
         """
         epoch = len(net.history)
+        logits = net.predict_logits(self.tokens)
         try:
-            logits = net.predict_logits(self.tokens)
             self.report(epoch, logits, epoch == net.max_epochs)
-        except KeyboardInterrupt:
-            # Between epochs the net takes it for a callback's wish to stop early.
-            net.interrupted_ = True
+        except Exception:
+            # A trial that was pruned, or failed, is not run again.
+            net.remove_states()
             raise
-
-    def on_train_end(self, net, **kwargs) -> None:
-        """Let a Ctrl-C through, which ends a fit in good order but not a search.
-
-        Parameters
-        ----------
-        net : MultiLabelNet
-        **kwargs
-            Of no use here.
-        """
-        if net.interrupted_:
-            raise KeyboardInterrupt
 
     def __deepcopy__(self, memo) -> EpochReports:
         # A fit copies its callbacks. The report goes to one trial, which has no copy.

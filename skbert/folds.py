@@ -14,6 +14,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_method_params
 
+from skbert.interrupt import interrupts_raised
 from skbert.model_selection import (
     MultilabelStratifiedKFold,
     RandomState,
@@ -194,7 +195,8 @@ class FoldTask:
         params = _check_method_params(self.X, self.fit_params, indices=rows)
         X, y = self.take(rows), _safe_indexing(self.y, rows)
         try:
-            return clone(self.estimator).fit(X, y, **params)
+            with interrupts_raised():
+                return clone(self.estimator).fit(X, y, **params)
         except ValueError as error:
             constant = self.targets.take(rows).constant
             if not constant.any():

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import math
-import re
-import sys
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from scipy.special import expit
 from skorch import NeuralNet
 from skorch.callbacks import Callback, PrintLog
 from torch import Tensor
@@ -20,31 +17,25 @@ from skbert.batching import Batch, LabelledTokens, TrainingBatches
 from skbert.best_weights import BestWeights
 from skbert.compiled import worth_compiling
 from skbert.device import storage_dtype
+from skbert.epoch_states import EpochStates
+from skbert.epoch_table import discard, print_row
 from skbert.frozen import frozen_states
 from skbert.graphs import GraphedStep, with_graphs
 from skbert.inference import Predictor, working_precision
+from skbert.interrupt import interrupts_are_raised, is_ctrl_c
 from skbert.module import MultiLabelModule
 from skbert.optimizer import continue_optimizer, make_optimizer
 from skbert.padding import Padding
 from skbert.recorder import CudaRecorder
 from skbert.resident import ResidentSet
-from skbert.scoring import resolve_scoring
 from skbert.stand_ins import StandIns
 from skbert.step import TrainingStep, linear_schedule
 from skbert.structure import freeze
 from skbert.tokenization import Tokens
+from skbert.training_state import put_back, take_state
+from skbert.validation import validation_scores
 
 __all__ = ["MultiLabelNet", "TrainingSets"]
-
-# Beside the chosen score, every epoch records these on the validation data: the
-# columns that people know from the Trainer's table.
-_RECORDED_SCORES = {
-    "valid_f1_micro": "f1_micro",
-    "valid_roc_auc_micro": "roc_auc_micro",
-    "valid_accuracy": "accuracy",
-}
-
-_ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @dataclass(frozen=True)
@@ -143,7 +134,7 @@ class MultiLabelNet(NeuralNet):
         # skorch reads its defaults from this property. The one change: a table only
         # where it is wanted, in plain text where it does not go to a terminal.
         defaults = dict(super()._default_callbacks)
-        defaults["print_log"] = PrintLog(sink=_print_row if self.verbose else _discard)
+        defaults["print_log"] = PrintLog(sink=print_row if self.verbose else discard)
         return list(defaults.items())
 
     def initialize_module(self):
@@ -206,6 +197,7 @@ class MultiLabelNet(NeuralNet):
         optimizer_state: dict | None = None,
         *,
         keep_optimizer: bool = False,
+        states: EpochStates | None = None,
     ) -> MultiLabelNet:
         """Train for ``max_epochs``; leave the best epoch's weights in the module.
 
@@ -216,8 +208,11 @@ class MultiLabelNet(NeuralNet):
             Of an earlier fit, to go on from (its moments, not its rates).
         keep_optimizer : bool, default=False
             Keep the optimizer and its state for a later fit.
+        states : EpochStates, optional
+            Where this very fit left off, and where it leaves its states.
         """
         self.initialize()
+        self.states_ = states
         if optimizer_state is not None:
             continue_optimizer(self.optimizer_, optimizer_state)
         with self._frozen_states(sets) as self.frozen_:
@@ -228,7 +223,7 @@ class MultiLabelNet(NeuralNet):
         # They hold the data, the gradients and the optimizer's moments: gigabytes
         # that prediction never needs.
         del self.batches_, self.step_, self.best_, self.always_eval_, self.frozen_
-        del self.stand_ins_
+        del self.stand_ins_, self.states_
         if not keep_optimizer:
             del self.optimizer_
         self.module_.zero_grad(set_to_none=True)
@@ -257,6 +252,11 @@ class MultiLabelNet(NeuralNet):
 
     def _train(self, sets: TrainingSets) -> None:
         device = torch.device(self.device)
+        state = self.states_ and self.states_.load()
+        if state:
+            self.history.extend(state.facts["history"])
+            if self.verbose:
+                print_row(f"This fit goes on after epoch {state.epoch}.")
         self.batches_ = TrainingBatches(
             sets.train,
             batch_size=self.batch_size,
@@ -266,20 +266,27 @@ class MultiLabelNet(NeuralNet):
             states=self.frozen_ and self.frozen_.take,
             source=ResidentSet(sets.train, device) if self._on_cuda else None,
         )
+        self.batches_.epoch = len(self.history)
         self.stand_ins_ = self._make_stand_ins()
         self.step_ = self._make_step()
         self.best_ = BestWeights()
         self.interrupted_ = False
         self.notify("on_train_begin", X=sets, y=None)
+        if state:
+            put_back(self, state)
+            del state
         try:
-            for _ in range(self.max_epochs):
+            while not self._is_complete():
                 self.fit_loop(sets, epochs=1)
-                if self._is_stale():
-                    break
-        except KeyboardInterrupt:
+                if self.states_ and not self._is_complete():
+                    self.states_.save(take_state(self))
+        except KeyboardInterrupt as interrupt:
             # Ctrl-C, or a callback's way to end the training: skorch's EarlyStopping
             # raises it. Either way the best weights so far are the result.
             self.stand_ins_.give_back()
+            self.interrupted_ = self.interrupted_ or is_ctrl_c(interrupt)
+            if self.interrupted_ and interrupts_are_raised():
+                raise
         self.notify("on_train_end", X=sets, y=None)
 
     def _make_step(self) -> TrainingStep | GraphedStep:
@@ -288,7 +295,12 @@ class MultiLabelNet(NeuralNet):
             self.module_,
             self.criterion_,
             self.optimizer_,
-            linear_schedule(self.optimizer_, n_steps, self.warmup),
+            linear_schedule(
+                self.optimizer_,
+                n_steps,
+                self.warmup,
+                n_done=self.batches_.n_steps * len(self.history),
+            ),
             device=torch.device(self.device),
             precision=self.precision_,
             max_grad_norm=self.max_grad_norm,
@@ -316,12 +328,24 @@ class MultiLabelNet(NeuralNet):
             exact=self.module_.output_layer,
         )
 
-    def _is_stale(self) -> bool:
-        """Say whether the last ``n_iter_no_change`` epochs brought nothing better."""
-        if self.n_iter_no_change is None:
-            return False
-        best = [row[f"{self._score_name}_best"] for row in self.history]
-        return not any(best[-self.n_iter_no_change :])
+    def _is_complete(self) -> bool:
+        """Say whether all epochs were run, or the last ones brought nothing better."""
+        n_epochs, patience = len(self.history), self.n_iter_no_change
+        if patience is None or n_epochs < patience:
+            return n_epochs >= self.max_epochs
+        best = [row[f"{self._score_name}_best"] for row in self.history[-patience:]]
+        return n_epochs >= self.max_epochs or not any(best)
+
+    def remove_states(self) -> None:
+        """Remove what is on disk: this fit ends here, and so would another like it."""
+        if self.states_:
+            self.states_.remove()
+
+    @property
+    def scaler(self) -> torch.amp.GradScaler:
+        """Of the gradients of the step, while training."""
+        step = self.step_
+        return (step.step if isinstance(step, GraphedStep) else step).scaler
 
     @property
     def _score_name(self) -> str:
@@ -393,6 +417,7 @@ class MultiLabelNet(NeuralNet):
 
     def _check_finite(self, loss: float) -> None:
         if not math.isfinite(loss):
+            self.remove_states()
             raise ValueError(
                 f"The training loss became {loss} in epoch {len(self.history)}. The "
                 f"learning rate is probably too high (learning_rate={self.lr:g}, head "
@@ -401,35 +426,26 @@ class MultiLabelNet(NeuralNet):
             )
 
     def _validate(self, valid: LabelledTokens) -> None:
-        logits = self.predict_logits(valid.tokens)
-        self.history.record("valid_loss", self._mean_loss(logits, valid))
-        y_true = valid.targets.with_nan()
-        proba = expit(logits.astype(np.float64))
-        y_pred = (proba >= np.asarray(self.threshold)).astype(np.int64)
-        for name, scoring in _RECORDED_SCORES.items():
-            self.history.record(name, resolve_scoring(scoring)(y_true, proba, y_pred))
-        score = resolve_scoring(self.scoring)(y_true, proba, y_pred)
-        self.history.record(self._score_name, score)
-        # skorch's name for "this row is the best so far in that column".
-        self.history.record(
-            f"{self._score_name}_best", self.best_.offer(score, self.module_)
+        scores = validation_scores(
+            self.predict_logits(valid.tokens),
+            valid,
+            criterion=self.criterion_,
+            device=torch.device(self.device),
+            name=self._score_name,
+            scoring=self.scoring,
+            threshold=self.threshold,
         )
-
-    def _mean_loss(self, logits: np.ndarray, dataset: LabelledTokens) -> float:
-        weights = dataset.loss_weights(np.arange(len(dataset)))
-        known = max(int(dataset.targets.known.sum()), 1)
-        tensors = (logits, dataset.targets.values, weights / np.float32(known))
-        with torch.no_grad():
-            loss = self.criterion_(
-                *(torch.from_numpy(t).to(self.device) for t in tensors)
-            )
-        return loss.item()
+        for name, score in scores.items():
+            self.history.record(name, score)
+        is_best = self.best_.offer(scores[self._score_name], self.module_)
+        # skorch's name for "this row is the best so far in that column".
+        self.history.record(f"{self._score_name}_best", is_best)
 
     def __getstate__(self):
         # `module` and `module_` are one object; skorch would pickle it twice.
         state = {**super().__getstate__(), "module": None}
-        # While training: graphs belong to one process, stand-ins to one module.
-        for name in ("step_", "stand_ins_"):
+        # While training: graphs and locks belong to a process, stand-ins to a module.
+        for name in ("step_", "stand_ins_", "states_"):
             state.pop(name, None)
         return state
 
@@ -466,11 +482,3 @@ class MultiLabelNet(NeuralNet):
     def get_loss(self, y_pred: Tensor, y_true: Batch, X=None, training=False):
         """Return the loss of logits against a batch."""
         return self.criterion_(y_pred, y_true.targets, y_true.weights)
-
-
-def _discard(row: str) -> None:
-    pass
-
-
-def _print_row(row: str) -> None:
-    print(row if sys.stdout.isatty() else _ANSI.sub("", row))

@@ -14,6 +14,7 @@ from skbert import checks
 from skbert.batching import LabelledTokens
 from skbert.checkpoint import Checkpoint, open_checkpoint
 from skbert.device import resolve_device, resolve_precision
+from skbert.epoch_states import check_checkpoint_dir
 from skbert.model_selection import multilabel_train_test_split
 from skbert.net import TrainingSets
 from skbert.randomness import draw_seed
@@ -79,6 +80,7 @@ def plan_fit(
         validation[0] is not None or estimator.validation_fraction is not None
     )
     checks.check_parameters(estimator, has_validation=has_validation)
+    check_checkpoint_dir(estimator)
     texts, targets, weight = _check_set(estimator, *training)
     checks.check_label_parameters(estimator, targets.n_labels)
     valid = _check_validation(estimator, targets, *validation)

@@ -9,8 +9,14 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 from sklearn.utils import check_random_state
+from torch import Tensor
 
-__all__ = ["draw_seed", "isolated_random_state"]
+__all__ = [
+    "draw_seed",
+    "isolated_random_state",
+    "random_states",
+    "set_random_states",
+]
 
 # torch has one generator per device for all threads of a process: two fits at the same
 # time would draw from each other's numbers, and the one that ends last would put back
@@ -52,3 +58,22 @@ def isolated_random_state(seed: int, device: torch.device) -> Iterator[None]:
         elif kind == "mps":  # pragma: gpu
             torch.mps.manual_seed(seed)
         yield
+
+
+def random_states(device: torch.device) -> dict[str, Tensor]:
+    """Return the states of torch's generators of the CPU and of ``device``."""
+    states = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":  # pragma: gpu
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    elif device.type == "mps":  # pragma: gpu
+        states["mps"] = torch.mps.get_rng_state()
+    return states
+
+
+def set_random_states(device: torch.device, states: dict[str, Tensor]) -> None:
+    """Put back what `random_states` returned, on a device of the same type."""
+    torch.set_rng_state(states["cpu"])
+    if device.type == "cuda":  # pragma: gpu
+        torch.cuda.set_rng_state(states["cuda"], device)
+    elif device.type == "mps":  # pragma: gpu
+        torch.mps.set_rng_state(states["mps"])

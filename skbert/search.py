@@ -22,6 +22,7 @@ from sklearn.utils import _safe_indexing, indexable
 from skbert.classifier import TransformerMultiLabelClassifier
 from skbert.epoch_reports import EpochReports, tokens_for
 from skbert.folds import make_splits
+from skbert.interrupt import interrupts_raised
 from skbert.responses import positive_scores, predicted_matrix
 from skbert.scoring import resolve_scoring
 from skbert.search_folds import check_folds, describe_fold, fingerprint
@@ -258,7 +259,8 @@ class CrossValidationObjective:
             # The first of all: a callback that stops early keeps no epoch from it.
             last.set_params(net_callbacks=[reports, *(last.net_callbacks or [])])
             model = last
-        model.fit(X_train, y_train)
+        with interrupts_raised():
+            model.fit(X_train, y_train)
         score = self._score(truth.with_nan(), *_answers(model, X_test, truth))
         if not math.isfinite(score):
             raise ValueError(f"The score is {score}.")

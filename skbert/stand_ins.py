@@ -84,20 +84,26 @@ class StandIns:
         for stand_in in self._stand_ins:
             stand_in.give_back()
 
+    @property
+    def tables_only(self) -> bool:
+        """Whether weights of linear layers are read as they are."""
+        return all(isinstance(stand_in, _Table) for stand_in in self._stand_ins)
+
+    def keep_tables_only(self) -> None:
+        """Read the weights of linear layers as they are from now on."""
+        self.give_back()
+        self._stand_ins = [s for s in self._stand_ins if isinstance(s, _Table)]
+
     def _call(self, *inputs: Tensor) -> Tensor:
         try:
             return self._module(*inputs)
         except RuntimeError:
-            tables: list[_StandIn] = [
-                stand_in for stand_in in self._stand_ins if isinstance(stand_in, _Table)
-            ]
-            if len(tables) == len(self._stand_ins):
+            if self.tables_only:
                 raise
             # Some layer multiplies outside of autocast, where types must agree. What
             # is wrong in itself fails once more.
-            self.give_back()
-            self._stand_ins = tables
-            for table in tables:
+            self.keep_tables_only()
+            for table in self._stand_ins:
                 table.take_over()
         return self._call(*inputs)
 

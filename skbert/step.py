@@ -64,7 +64,9 @@ def _linear_factor(step: int, *, n_steps: int, n_warmup: int) -> float:
     return max(0.0, (n_steps - step) / max(1, n_steps - n_warmup))
 
 
-def linear_schedule(optimizer: Optimizer, n_steps: int, warmup: float) -> LambdaLR:
+def linear_schedule(
+    optimizer: Optimizer, n_steps: int, warmup: float, n_done: int = 0
+) -> LambdaLR:
     """Return the schedule that rises linearly, then falls linearly to zero.
 
     Parameters
@@ -74,11 +76,14 @@ def linear_schedule(optimizer: Optimizer, n_steps: int, warmup: float) -> Lambda
         Steps of the whole fit.
     warmup : float
         Fraction of ``n_steps`` in which the rates rise.
+    n_done : int, default=0
+        Steps that were made before.
     """
-    n_warmup = round(warmup * n_steps)
-    return LambdaLR(
-        optimizer, partial(_linear_factor, n_steps=n_steps, n_warmup=n_warmup)
-    )
+    for group in optimizer.param_groups:
+        # A schedule that does not start at its beginning wants to find it.
+        group.setdefault("initial_lr", group["lr"])
+    factor = partial(_linear_factor, n_steps=n_steps, n_warmup=round(warmup * n_steps))
+    return LambdaLR(optimizer, factor, last_epoch=n_done - 1)
 
 
 # Tokens, padding included, that go through a model at once on the CPU: more fall out

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
+from pathlib import Path
 
 import numpy as np
 import torch
+import transformers
 
+from skbert import __version__
 from skbert.checkpoint import quiet_transformers
 from skbert.device import resolve_precision
+from skbert.epoch_states import EpochStates
+from skbert.fingerprint import fingerprint
 from skbert.losses import MultiLabelLoss, balanced_pos_weight
 from skbert.module import MultiLabelModule, build_module
 from skbert.net import MultiLabelNet
@@ -62,20 +68,66 @@ def train(estimator, plan: FitPlan, previous: MultiLabelNet | None) -> MultiLabe
             verbose=estimator.verbose,
         )
         # Longformer says once what it adds to its inputs, while it runs.
-        with quiet_transformers():
+        with (
+            quiet_transformers(),
+            _epoch_states(estimator, plan, module, optimizer_state) as states,
+        ):
             net.fit_sets(
-                plan.sets, optimizer_state, keep_optimizer=bool(estimator.warm_start)
+                plan.sets,
+                optimizer_state,
+                keep_optimizer=bool(estimator.warm_start),
+                states=states,
             )
-        # Moments of an earlier fit may have moved what this one did not train.
-        net.module_.pin(plan.constant, plan.prior_logits)
+            # Moments of an earlier fit may have moved what this one did not train.
+            net.module_.pin(plan.constant, plan.prior_logits)
+            kept = states.newest if states else None
+            if states and not net.interrupted_:
+                states.remove()
     if net.interrupted_:
+        later = f" The same fit goes on after epoch {kept}." if kept else ""
         warnings.warn(
             f"The fit was interrupted in epoch {len(net.history)}; its weights are "
-            "those of the best epoch before, or the latest without validation data.",
+            "those of the best epoch before, or the latest without validation data."
+            + later,
             UserWarning,
             stacklevel=4,  # the user's call of fit
         )
     return net
+
+
+# What changes nothing of a fit, or only by what is compared itself: the weights that a
+# model has, the kind of device and the seed.
+_NO_PART = (
+    "checkpoint_dir",
+    "device",
+    "local_files_only",
+    "model",
+    "random_state",
+    "revision",
+    "verbose",
+)
+_STATE_FORMAT = 1
+
+# NumPy shuffles the batches.
+_VERSIONS = (__version__, torch.__version__, transformers.__version__, np.__version__)
+
+
+def _epoch_states(
+    estimator, plan: FitPlan, module: MultiLabelModule, optimizer_state: dict | None
+) -> AbstractContextManager[EpochStates | None]:
+    """Return where the states of this very fit are kept, if they are to be."""
+    if estimator.checkpoint_dir is None:
+        return nullcontext()
+    params = estimator.get_params(deep=False)
+    config = module.encoder.config.to_dict()
+    name = fingerprint(
+        [_STATE_FORMAT, _VERSIONS],
+        {key: value for key, value in params.items() if key not in _NO_PART},
+        {key: value for key, value in config.items() if key != "_name_or_path"},
+        [plan.settings, plan.seed, plan.sets, plan.label_names, plan.classes],
+        [module.state_dict(), optimizer_state],
+    )
+    return EpochStates(Path(estimator.checkpoint_dir).expanduser() / name)
 
 
 def _starting_point(

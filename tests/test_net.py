@@ -12,6 +12,7 @@ from skorch.callbacks import Callback
 import skbert.net
 from skbert.batching import LabelledTokens
 from skbert.checkpoint import load_config, load_tokenizer
+from skbert.epoch_states import EpochStates
 from skbert.losses import MultiLabelLoss
 from skbert.module import build_module
 from skbert.net import MultiLabelNet, TrainingSets
@@ -259,6 +260,26 @@ def test_a_recorded_fit_goes_on_from_another(tiny_bert, sets, as_on_cuda):
         second.fit_sets(sets, first.optimizer_.state_dict())
         tables.append(table(second))
     np.testing.assert_allclose(*tables, atol=1e-5)
+
+
+def test_a_recorded_fit_goes_on_from_its_state(tiny_bert, sets, as_on_cuda, tmp_path):
+    class Crash(Callback):
+        def on_epoch_begin(self, net, **kwargs):
+            if len(net.history) == 4:
+                raise RuntimeError("crash")
+
+    as_on_cuda()
+    options = {"dropout": 0.0, "max_epochs": 6}
+    whole = make_net(tiny_bert, **options).fit_sets(sets)
+    with pytest.raises(RuntimeError, match="crash"), EpochStates(tmp_path) as states:
+        make_net(tiny_bert, **options, callbacks=[Crash()]).fit_sets(
+            sets, states=states
+        )
+    with EpochStates(tmp_path) as states:
+        assert states.newest == 3
+        net = make_net(tiny_bert, **options).fit_sets(sets, states=states)
+    np.testing.assert_array_equal(table(net)[:3], table(whole)[:3])
+    np.testing.assert_allclose(table(net), table(whole), atol=1e-5)
 
 
 def test_long_fits_compile_what_they_train(tiny_bert, sets, as_on_cuda, monkeypatch):

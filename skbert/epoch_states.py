@@ -1,0 +1,247 @@
+"""Epoch states: what a fit needs to go on after an epoch, in files that prove whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import tempfile
+import warnings
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+__all__ = ["EpochState", "EpochStates", "check_checkpoint_dir"]
+
+# The newest, and one more for the day on which the newest turns out damaged.
+_KEPT = 2
+
+_NAME = re.compile(r"epoch-(\d+)-([0-9a-f]{16})\.safetensors")
+
+_SCRATCH = "writing-"
+
+
+def check_checkpoint_dir(estimator) -> None:
+    """Make the folder for states, if there is to be one, and try it.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be written to, or no later fit could go on from what is in it.
+    """
+    if estimator.checkpoint_dir is None:
+        return
+    name = os.fspath(estimator.checkpoint_dir)
+    if estimator.random_state is None:
+        raise ValueError(
+            f"checkpoint_dir={name!r} lets the same fit go on later, but with "
+            "random_state=None no two fits are the same. Set random_state to an int."
+        )
+    folder = Path(name).expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise ValueError(
+            f"checkpoint_dir={name!r} is no folder that can be written to: {error}. "
+            "Name another one, or use None to keep nothing on disk."
+        ) from error
+
+
+@dataclass(frozen=True)
+class EpochState:
+    """What a fit needs to go on after an epoch.
+
+    Attributes
+    ----------
+    epoch : int
+        From 1.
+    tensors : dict of str to Tensor
+        On the CPU, contiguous; no two share memory.
+    facts : dict
+        Whatever else there is, as far as JSON can hold it.
+    """
+
+    epoch: int
+    tensors: dict[str, Tensor]
+    facts: dict[str, Any]
+
+
+class EpochStates:
+    """The states of one fit, the newest two of them, in a folder of their own.
+
+    A file has the checksum of its content in its name, which it gets when all of it is
+    on the disk: killed at any moment, a process leaves whole files and such as show
+    that they are not. Nothing is pickled.
+
+    A context manager. Inside of it no other process uses the folder; where another one
+    does so already, and where the disk fails, nothing is kept, with a warning: states
+    are there to save work, and never stop it.
+
+    Parameters
+    ----------
+    folder : Path
+        Made, with its parents, and removed when it is empty in the end.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock = FileLock(folder / "lock")
+        self._can_write = False
+
+    def __enter__(self) -> EpochStates:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            self._warn(f"The very same fit is going on elsewhere, in {self.folder}", 6)
+        except OSError as error:
+            self._warn(f"{self.folder} cannot be used ({error})", 6)
+        else:
+            self._can_write = True
+            for leftover in self.folder.glob(f"{_SCRATCH}*"):
+                _remove(leftover)
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._can_write = False
+        if self._lock.is_locked:
+            # Before the lock is given up: afterwards it may be somebody else's.
+            _remove(self.folder / "lock")
+            self._lock.release()
+            with suppress(OSError):  # states are left, or somebody else is there
+                self.folder.rmdir()
+
+    @property
+    def newest(self) -> int | None:
+        """The epoch of the newest state, None where there is none."""
+        files = self._files() if self._lock.is_locked else []
+        return files[-1][0] if files else None
+
+    def load(self) -> EpochState | None:
+        """Read the newest state that is whole; None where there is none.
+
+        Damaged ones are removed, each with a warning.
+        """
+        if not self._lock.is_locked:
+            return None
+        for epoch, path in reversed(self._files()):
+            if _is_whole(path):
+                return _read(epoch, path)
+            _remove(path)
+            warnings.warn(
+                f"{path} is damaged and was removed; the fit goes on from the state "
+                "before it, or from its beginning.",
+                UserWarning,
+                stacklevel=7,  # the user's call of fit
+            )
+        return None
+
+    def save(self, state: EpochState) -> None:
+        """Write a state; remove all but the newest two.
+
+        An error of the disk ends this for good, with one warning.
+        """
+        if not self._can_write:
+            return
+        try:
+            self._write(state)
+        except (OSError, SafetensorError) as error:
+            self._can_write = False
+            self._warn(
+                f"The state after epoch {state.epoch} could not be written to "
+                f"{self.folder} ({error})",
+                8,
+            )
+
+    def remove(self) -> None:
+        """Remove all states: no fit will ask for them again."""
+        if self._lock.is_locked:
+            for _, path in self._files():
+                _remove(path)
+
+    def _write(self, state: EpochState) -> None:
+        handle, name = tempfile.mkstemp(prefix=_SCRATCH, dir=self.folder)
+        os.close(handle)
+        scratch = Path(name)
+        try:
+            save_file(state.tensors, scratch, {"facts": _as_json(state.facts)})
+            with open(scratch, "r+b") as file:
+                digest = _digest(file)
+                os.fsync(file.fileno())
+            final = f"epoch-{state.epoch:04}-{digest}.safetensors"
+            scratch.replace(self.folder / final)
+            _sync_folder(self.folder)
+        finally:
+            _remove(scratch)
+        for _, path in self._files()[:-_KEPT]:
+            _remove(path)
+
+    def _files(self) -> list[tuple[int, Path]]:
+        """Return the epochs and files of all states, oldest first."""
+        return sorted(
+            (int(match[1]), path)
+            for path in self.folder.glob("epoch-*")
+            if (match := _NAME.fullmatch(path.name))
+        )
+
+    def _warn(self, what: str, stacklevel: int) -> None:
+        # As many frames up as the user's call of fit is.
+        warnings.warn(
+            f"{what}: this fit goes on without keeping its state. If it is killed, a "
+            "later one starts from the last state that is there, or anew.",
+            UserWarning,
+            stacklevel=stacklevel,
+        )
+
+
+def _as_json(facts: Mapping[str, Any]) -> str:
+    # NumPy's numbers and arrays as lists and numbers. Callbacks may record anything in
+    # the history: what has no such form is kept as text.
+    return json.dumps(
+        facts, default=lambda v: v.tolist() if hasattr(v, "tolist") else str(v)
+    )
+
+
+def _digest(file) -> str:
+    return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return f"-{_digest(file)}." in path.name
+    except OSError:
+        return False
+
+
+def _read(epoch: int, path: Path) -> EpochState:
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
+        facts = json.loads(file.metadata()["facts"])
+    return EpochState(epoch, tensors, facts)
+
+
+def _sync_folder(folder: Path) -> None:
+    """See to it that new names of files are on the disk, too."""
+    if os.name != "posix":  # elsewhere folders cannot be opened
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink()

@@ -1,0 +1,101 @@
+"""Training state: all that an epoch changes in a net, taken out and put back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from skbert.epoch_states import EpochState
+from skbert.optimizer import continue_optimizer
+from skbert.randomness import random_states, set_random_states
+
+__all__ = ["put_back", "take_state"]
+
+
+def take_state(net: Any) -> EpochState:
+    """Return what a net that trains needs to go on after the epoch at hand.
+
+    Parameters
+    ----------
+    net : MultiLabelNet
+
+    Returns
+    -------
+    EpochState
+        Frozen weights are not in it: they are where they came from.
+    """
+    tensors = {f"weights.{name}": t for name, t in _changing(net).items()}
+    for index, moments in net.optimizer_.state_dict()["state"].items():
+        for name, tensor in moments.items():
+            tensors[f"optimizer.{index}.{name}"] = tensor
+    for name, tensor in net.best_.weights.items():
+        tensors[f"best.{name}"] = tensor
+    for name, tensor in random_states(torch.device(net.device)).items():
+        tensors[f"random.{name}"] = tensor
+    facts = {
+        "history": list(net.history),
+        "best_score": net.best_.score,
+        "scaler": net.scaler.state_dict(),
+        "tables_only": net.stand_ins_.tables_only,
+    }
+    tensors = {
+        name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()
+    }
+    return EpochState(len(net.history), tensors, facts)
+
+
+@torch.no_grad()
+def put_back(net: Any, state: EpochState) -> None:
+    """Make a net that is about to train what it was when its state was taken.
+
+    Only what is changed is written to: states of frozen layers stay valid.
+
+    Parameters
+    ----------
+    net : MultiLabelNet
+        Its history and its schedule are where the state was taken.
+    state : EpochState
+    """
+    for name, tensor in _changing(net).items():
+        tensor.copy_(state.tensors[f"weights.{name}"])
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in _part(state, "optimizer").items():
+        index, key = name.split(".")
+        moments.setdefault(int(index), {})[key] = tensor
+    groups = net.optimizer_.state_dict()["param_groups"]
+    continue_optimizer(net.optimizer_, {"state": moments, "param_groups": groups})
+    net.best_.score = state.facts["best_score"]
+    net.best_.weights = {
+        name: tensor.clone() for name, tensor in _part(state, "best").items()
+    }
+    net.scaler.load_state_dict(state.facts["scaler"])
+    if state.facts["tables_only"]:
+        net.stand_ins_.keep_tables_only()
+    set_random_states(torch.device(net.device), _part(state, "random"))
+
+
+def _part(state: EpochState, kind: str) -> dict[str, Tensor]:
+    prefix = f"{kind}."
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in state.tensors.items()
+        if name.startswith(prefix)
+    }
+
+
+def _changing(net: Any) -> dict[str, Tensor]:
+    """Return what training writes to: the optimizer's parameters, and buffers."""
+    module: nn.Module = net.module_
+    trained = {id(p) for group in net.optimizer_.param_groups for p in group["params"]}
+    tensors: dict[str, Tensor] = {
+        name: parameter
+        for name, parameter in module.named_parameters()
+        if id(parameter) in trained
+    }
+    # The others are constants that the module makes anew.
+    kept = module.state_dict().keys()
+    return tensors | {
+        name: buffer for name, buffer in module.named_buffers() if name in kept
+    }

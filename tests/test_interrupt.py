@@ -1,0 +1,168 @@
+"""Interrupts: Ctrl-C and callbacks told apart; what fits of a cross-validation do."""
+
+import signal
+import time
+
+import numpy as np
+import pytest
+from skorch.callbacks import Callback
+
+from skbert import (
+    TransformerMultiLabelClassifier,
+    TunedThresholdsClassifierCV,
+    compare,
+)
+from skbert.interrupt import interrupts_are_raised, interrupts_raised, is_ctrl_c
+
+
+@pytest.fixture
+def heeded():
+    """Let SIGINT do what it does in a terminal.
+
+    Shells ignore it in what they run in the background, these tests included.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def clf(tiny_bert):
+    return TransformerMultiLabelClassifier(
+        model=tiny_bert,
+        max_length=64,
+        max_epochs=3,
+        batch_size=8,
+        device="cpu",
+        random_state=0,
+    )
+
+
+class PressCtrlC(Callback):
+    """Presses Ctrl-C when something happens for the n-th time."""
+
+    def __init__(self, event, n=1):
+        self.event = event
+        self.n = n
+
+    def initialize(self):
+        self.count_ = 0
+        setattr(self, self.event, self.press)
+        return self
+
+    def press(self, net, **kwargs):
+        self.count_ += 1
+        if self.count_ == self.n:
+            signal.raise_signal(signal.SIGINT)
+
+
+def caught(function):
+    try:
+        function()
+    except KeyboardInterrupt as interrupt:
+        return interrupt
+
+
+def raise_it():
+    raise KeyboardInterrupt
+
+
+def raise_it_again():
+    try:
+        signal.raise_signal(signal.SIGINT)
+    except KeyboardInterrupt:
+        time.sleep(0)
+        raise
+
+
+def test_a_signal_is_told_from_a_raise_statement(heeded):
+    assert not is_ctrl_c(caught(raise_it))
+    assert is_ctrl_c(caught(lambda: signal.raise_signal(signal.SIGINT)))
+    assert is_ctrl_c(caught(raise_it_again))
+
+
+@pytest.mark.parametrize(
+    "body", ["pass", "time.sleep(9)", "sorted(range(9999))", "f()"]
+)
+def test_it_comes_wherever_python_is(heeded, body):
+    source = f"def f(): pass\ndef run():\n    while True:\n        {body}"
+    names = {"time": time}
+    exec(source, names)
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        assert is_ctrl_c(caught(names["run"]))
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_the_context_nests():
+    assert not interrupts_are_raised()
+    with interrupts_raised():
+        with interrupts_raised():
+            pass
+        assert interrupts_are_raised()
+    assert not interrupts_are_raised()
+
+
+EVENTS = [
+    ("on_batch_end", 1, 1),
+    ("on_batch_end", 10, 2),
+    ("on_epoch_begin", 2, 2),
+    ("on_epoch_end", 1, 1),
+]
+
+
+@pytest.mark.parametrize(("event", "n", "epoch"), EVENTS)
+def test_a_fit_alone_ends_in_good_order(heeded, clf, emails, event, n, epoch):
+    X, y = emails
+    clf.set_params(net_callbacks=[PressCtrlC(event, n)])
+    with pytest.warns(UserWarning, match=f"interrupted in epoch {epoch};") as record:
+        clf.fit(X, y)
+    assert [w.filename for w in record] == [__file__]
+    assert clf.n_iter_ == epoch
+    assert np.isfinite(clf.predict_proba(X)).all()
+
+
+@pytest.mark.parametrize(("event", "n", "epoch"), EVENTS)
+def test_one_fit_of_many_does_not_swallow_it(heeded, clf, emails, event, n, epoch):
+    clf.set_params(net_callbacks=[PressCtrlC(event, n)])
+    with pytest.raises(KeyboardInterrupt), interrupts_raised():
+        clf.fit(*emails)
+    assert not hasattr(clf, "net_")
+
+
+@pytest.mark.parametrize("moment", ["tokenization", "frozen layers"])
+def test_before_training_there_is_nothing_to_keep(
+    heeded, clf, emails, moment, monkeypatch
+):
+    def press(*args, **kwargs):
+        signal.raise_signal(signal.SIGINT)
+
+    if moment == "tokenization":
+        monkeypatch.setattr("skbert.plan.tokenize", press)
+    else:
+        monkeypatch.setattr("skbert.frozen.FrozenStates.append", press)
+        clf.set_params(trainable_layers=1)
+    with pytest.raises(KeyboardInterrupt):
+        clf.fit(*emails)
+    assert not hasattr(clf, "net_")
+
+
+def test_a_comparison_ends(heeded, clf, emails):
+    clf.set_params(net_callbacks=[PressCtrlC("on_batch_end")])
+    with pytest.raises(KeyboardInterrupt):
+        compare({"a": clf}, *emails, cv=2)
+
+
+def test_the_tuning_of_thresholds_ends(heeded, clf, emails):
+    clf.set_params(net_callbacks=[PressCtrlC("on_batch_end")])
+    with pytest.raises(KeyboardInterrupt):
+        TunedThresholdsClassifierCV(clf, cv=2).fit(*emails)
+
+
+def test_no_signal_handler_is_installed(clf, emails):
+    handlers = [signal.getsignal(number) for number in signal.valid_signals()]
+    clf.fit(*emails)
+    assert [signal.getsignal(number) for number in signal.valid_signals()] == handlers

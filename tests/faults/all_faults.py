@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from faults.fault import Fault
+from faults.load import LOAD_FAULTS
 
-FAULTS: tuple[Fault, ...] = ()
+FAULTS: tuple[Fault, ...] = (*LOAD_FAULTS,)

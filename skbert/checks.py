@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from inspect import Parameter, signature
 from numbers import Real
@@ -13,7 +12,7 @@ from numpy.typing import ArrayLike
 from skbert.checkpoint import Checkpoint
 from skbert.losses import LOSSES
 from skbert.outputs import check_thresholds
-from skbert.scoring import resolve_scoring
+from skbert.scoring import resolve_scoring, undefined_scores_ignored
 from skbert.targets import Targets
 from skbert.windows import Windows, window_params
 
@@ -94,8 +93,7 @@ def check_scoring(scoring: str | Callable, targets: Targets) -> None:
     if not isinstance(scoring, str):
         return  # it may count its calls
     guess = np.full(targets.values.shape, 0.5)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of labels without positives and the like
+    with undefined_scores_ignored():  # of labels without positives and the like
         try:
             resolve_scoring(scoring)(targets.with_nan(), guess, guess >= 0.5)
         except Exception as error:

@@ -410,6 +410,12 @@ class TransformerMultiLabelClassifier(TextPredictionMixin, BaseEstimator):
 
     # --- save and load --------------------------------------------------------------
 
+    def __setstate__(self, state: dict) -> None:
+        super().__setstate__(state)
+        if hasattr(self, "net_"):  # which may be on another device than before
+            self.device_ = str(self.net_.device)
+            self.precision_ = self.net_.precision_
+
     def save_pretrained(self, folder: str | os.PathLike) -> None:
         """Save the fitted estimator to a folder of safetensors and JSON.
 

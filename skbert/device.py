@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from contextlib import AbstractContextManager
 
 import torch
 
 __all__ = [
     "autocast",
+    "device_here",
     "resolve_device",
     "resolve_precision",
     "storage_dtype",
@@ -51,6 +53,22 @@ def _best_device() -> torch.device:
     if torch.backends.mps.is_available():
         return torch.device("mps")  # pragma: gpu
     return torch.device("cpu")
+
+
+def device_here(device: str) -> str:
+    """Return the device on which a model was pickled; without it the best there is."""
+    try:
+        resolve_device(device)
+    except ValueError:
+        best = str(_best_device())
+        warnings.warn(
+            f"The model was pickled on device='{device}', which this machine does not "
+            f"have; it is on '{best}' now.",
+            UserWarning,
+            stacklevel=3,
+        )
+        return best
+    return device
 
 
 def _check_present(device: torch.device) -> None:

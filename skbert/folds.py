@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral, Real
@@ -21,7 +20,7 @@ from skbert.model_selection import (
     multilabel_train_test_split,
 )
 from skbert.responses import positive_scores
-from skbert.targets import CONSTANT_LABELS, Targets
+from skbert.targets import Targets, constant_labels_told_elsewhere
 
 __all__ = ["FoldTask", "HeldOut", "Split", "held_out_scores", "make_splits"]
 
@@ -255,7 +254,6 @@ def held_out_scores(
 
 def _fit_and_score(task: FoldTask, split: Split, method: str) -> HeldOut:
     train, test = split
-    with warnings.catch_warnings():
-        # The fit to all rows, or the search for thresholds, will tell, and once.
-        warnings.filterwarnings("ignore", message=CONSTANT_LABELS)
+    # The fit to all rows, or the search for thresholds, will tell, and once.
+    with constant_labels_told_elsewhere():
         return task.score(task.fit_rows(train), test, method)

@@ -128,13 +128,13 @@ def _fill(
     """Compute all states; say whether they can be kept."""
     states.part.module.eval()
     budget = prediction_tokens(device)
-    batches = tqdm(
-        list(prediction_rows(tokens, max_tokens=budget, padding=padding)),
-        desc="frozen layers",
-        leave=False,
-        disable=None if progress else True,
-    )
-    with batches:
+    rows_of_batches = list(prediction_rows(tokens, max_tokens=budget, padding=padding))
+    # A bar that is switched off would start tqdm's thread all the same.
+    with (
+        tqdm(rows_of_batches, desc="frozen layers", leave=False, disable=None)
+        if progress
+        else nullcontext(rows_of_batches)
+    ) as batches:
         for rows in batches:
             ids, mask = pad(tokens, rows, padding)
             with autocast(device, precision):

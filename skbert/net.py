@@ -16,9 +16,10 @@ from tqdm import tqdm
 from skbert.batching import Batch, LabelledTokens, TrainingBatches
 from skbert.best_weights import BestWeights
 from skbert.compiled import worth_compiling
-from skbert.device import storage_dtype
+from skbert.device import device_here, resolve_precision, storage_dtype
 from skbert.epoch_states import EpochStates
 from skbert.epoch_table import discard, print_row
+from skbert.forks import survive_forks
 from skbert.frozen import frozen_states
 from skbert.graphs import GraphedStep, with_graphs
 from skbert.inference import Predictor, working_precision
@@ -403,12 +404,14 @@ class MultiLabelNet(NeuralNet):
         self._check_finite(self.history[-1, "train_loss"])
 
     def _with_progress(self, batches: TrainingBatches):
+        if not self.verbose:
+            return batches  # a bar that is off would start tqdm's thread all the same
         # disable=None: no bar where standard error is not a terminal.
         return tqdm(
             batches,
             desc=f"epoch {self.history[-1, 'epoch']}/{self.max_epochs}",
             leave=False,
-            disable=None if self.verbose else True,
+            disable=None,
         )
 
     def train_step(self, batch: Batch, **fit_params) -> dict:
@@ -450,8 +453,26 @@ class MultiLabelNet(NeuralNet):
         return state
 
     def __setstate__(self, state):
-        super().__setstate__(state)
+        before = state["device"]
+        super().__setstate__({**state, "device": device_here(before)})
         self.module = self.module_
+        if self.device != before:
+            self.precision_ = self._precision_here()
+
+    def _precision_here(self) -> str:
+        """Return what was asked for if this device can do it, otherwise the best."""
+        device = torch.device(self.device)
+        try:
+            precision = resolve_precision(self.asked_precision, device)
+        except ValueError:
+            precision = resolve_precision("auto", device)
+        return working_precision(
+            self.module_,
+            padding=self._padding,
+            device=device,
+            precision=precision,
+            asked="auto",
+        )
 
     # --- prediction ---------------------------------------------------------------
 
@@ -462,6 +483,7 @@ class MultiLabelNet(NeuralNet):
 
     def predictor(self) -> Predictor:
         """Return what predicts texts that come in several parts."""
+        survive_forks()
         if self.module_.training:
             self.module_.eval()
         device = torch.device(self.device)

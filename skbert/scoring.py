@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
@@ -28,9 +30,30 @@ from skbert.metrics import (
     precision_at_k,
     recall_at_k,
 )
+from skbert.shared_context import SharedContext
 from skbert.targets import encode_targets
 
-__all__ = ["get_multilabel_scorer", "get_multilabel_scorer_names", "resolve_scoring"]
+__all__ = [
+    "get_multilabel_scorer",
+    "get_multilabel_scorer_names",
+    "resolve_scoring",
+    "undefined_scores_ignored",
+]
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+_WITHOUT_WARNINGS = SharedContext(_without_warnings)
+
+
+def undefined_scores_ignored() -> SharedContext:
+    """Return the context in which no score warns of what is not defined."""
+    return _WITHOUT_WARNINGS
 
 
 @dataclass(frozen=True)

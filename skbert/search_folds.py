@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import warnings
 import zlib
 from collections.abc import Callable
 
 import numpy as np
 
+from skbert.scoring import undefined_scores_ignored
 from skbert.targets import Targets
 
 __all__ = ["Fold", "check_folds", "describe_fold", "fingerprint"]
@@ -64,8 +64,7 @@ def _check_score(
     truth: Targets, scoring: str, score: Callable[..., float], where: str
 ) -> None:
     guess = np.full(truth.values.shape, 0.5)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of labels without positives and the like
+    with undefined_scores_ignored():  # of labels without positives and the like
         try:
             value = score(truth.with_nan(), guess, guess >= 0.5)
         except Exception as error:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["column_names", "first_column", "hint_to_collect"]
+__all__ = ["column_names", "first_column", "hint_to_collect", "shown"]
+
+_LONGEST_SHOWN = 60
 
 
 def column_names(table) -> list[str] | None:
@@ -38,6 +40,15 @@ def hint_to_collect(data, name: str) -> str:
     if not _has(data, "collect"):
         return ""
     return f"It is a query that has not been run yet: pass {name}.collect()."
+
+
+def shown(cell) -> str:
+    """Return the ``repr`` of an entry for a message, cut where it is long."""
+    try:
+        text = repr(cell)
+    except Exception:  # of an int with too many digits, of a class that is broken
+        return "what cannot be shown"
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
 
 
 def _has(table, attribute: str) -> bool:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,14 +15,26 @@ from scipy import sparse
 from scipy.special import logit
 from sklearn.utils.multiclass import type_of_target
 
-from skbert.tables import column_names, hint_to_collect
+from skbert.tables import column_names, hint_to_collect, shown
 
-__all__ = ["CONSTANT_LABELS", "Targets", "encode_targets", "warn_of_constant_labels"]
+__all__ = [
+    "CONSTANT_LABELS",
+    "Targets",
+    "constant_labels_told_elsewhere",
+    "encode_targets",
+    "warn_of_constant_labels",
+]
 
 _NAMES_IN_A_WARNING = 10
 
 # What the warning of constant labels says, as a pattern.
 CONSTANT_LABELS = r"\d+ label\(s\) have no positive or no negative example"
+
+_NUMBERS = (bool, int, float, np.integer, np.floating, np.bool_)
+
+# Of this thread alone: filters of warnings belong to all threads of a process, and two
+# that put them back in turn leave behind what neither found.
+_TOLD_ELSEWHERE = ContextVar("constant labels are told elsewhere", default=False)
 
 _HOW_TO_BINARIZE = (
     "y holds lists of label names. Turn them into a 0/1 matrix first:\n"
@@ -117,7 +132,7 @@ class Targets:
 def warn_of_constant_labels(targets: Targets, stacklevel: int = 4) -> None:
     """Warn, once for all, of labels from which nothing can be learned."""
     names = targets.names[targets.constant]
-    if len(names) == 0:
+    if len(names) == 0 or _TOLD_ELSEWHERE.get():
         return
     shown = ", ".join(map(repr, names[:_NAMES_IN_A_WARNING]))
     more = len(names) - _NAMES_IN_A_WARNING
@@ -128,6 +143,16 @@ def warn_of_constant_labels(targets: Targets, stacklevel: int = 4) -> None:
         UserWarning,
         stacklevel=stacklevel,
     )
+
+
+@contextmanager
+def constant_labels_told_elsewhere() -> Iterator[None]:
+    """Return the context in which this thread does not warn of constant labels."""
+    token = _TOLD_ELSEWHERE.set(True)
+    try:
+        yield
+    finally:
+        _TOLD_ELSEWHERE.reset(token)
 
 
 def encode_targets(y, *, classes: np.ndarray | None = None) -> Targets:
@@ -199,19 +224,25 @@ def _label_names(y) -> np.ndarray | None:
     if columns is None:
         return None
     names = np.array(columns, dtype=object)
-    unique, counts = np.unique(names.astype(str), return_counts=True)
-    if np.any(counts > 1):
+    # Not np.unique of str, for which "a" and "a\0" are the same.
+    twice = [name for name, count in Counter(columns).items() if count > 1]
+    if twice:
         raise ValueError(
-            f"y has two columns called {str(unique[counts > 1][0])!r}; label names "
-            "must be unique. Rename or drop one of them."
+            f"y has two columns called {twice[0]!r}; label names must be unique. "
+            "Rename or drop one of them."
         )
     return names
 
 
 def _as_array(y) -> np.ndarray:
     """Return ``y`` as an array; lists of label names get a helpful error."""
+    if isinstance(y, (dict, set, frozenset)):
+        raise ValueError(
+            f"y is a {type(y).__name__}, whose entries are no rows. Pass a table of "
+            "its columns, pd.DataFrame(y), or a list with an entry for each text."
+        )
     if not hasattr(y, "__array__") and not isinstance(y, (list, tuple)):
-        y = list(y) if isinstance(y, Iterable) and not isinstance(y, str) else y
+        y = y if isinstance(y, (str, bytes)) or not isinstance(y, Iterable) else list(y)
     try:
         array = _unmasked(y)
     except ValueError as error:  # ragged nested lists
@@ -279,19 +310,29 @@ def _to_numbers(y, names: np.ndarray | None) -> np.ndarray:
         if isinstance(y, pd.DataFrame):
             return y.to_numpy(dtype=np.float64, na_value=np.nan)
         return y
+    numbers = np.full(cells.shape, np.nan)
     for row, column in np.ndindex(cells.shape):
         cell = cells[row, column]
         if cell is pd.NA or cell is None:
             continue
-        if not isinstance(cell, (bool, int, float, np.integer, np.floating, np.bool_)):
-            shown = repr(cell.item() if isinstance(cell, np.generic) else cell)
+        # np.timedelta64 is an np.integer.
+        if not isinstance(cell, _NUMBERS) or isinstance(cell, np.timedelta64):
+            value = shown(cell.item() if isinstance(cell, np.generic) else cell)
             raise ValueError(
                 "Unknown label type: y must hold 0, 1 or NaN (unknown), but row "
-                f"{row}, {_column(column, names)} is {shown} ({type(cell).__name__}). "
+                f"{row}, {_column(column, names)} is {value} ({type(cell).__name__}). "
                 "Label names must be turned into columns of 0 and 1 first, for "
                 "instance by sklearn.preprocessing.MultiLabelBinarizer."
             )
-    return pd.DataFrame(cells).to_numpy(dtype=np.float64, na_value=np.nan)
+        numbers[row, column] = _as_float(cell)
+    return numbers
+
+
+def _as_float(number) -> float:
+    try:
+        return float(number)
+    except OverflowError:  # of an int beyond all floats
+        return np.inf
 
 
 def _column(column: int, names: np.ndarray | None) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from transformers import PreTrainedTokenizerBase
 
-from skbert.tables import column_names, first_column, hint_to_collect
+from skbert.tables import column_names, first_column, hint_to_collect, shown
 from skbert.windows import Windows
 
 __all__ = [
@@ -37,6 +37,9 @@ _TEXTS_PER_CALL = 2048
 _CHARACTERS_PER_CALL = 2**20
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_LONE = re.compile(
+    "[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]"
+)
 
 
 def check_texts(X, name: str = "X") -> list[str]:
@@ -91,7 +94,7 @@ def check_text(text, row: int, name: str) -> str:
 
 def as_list(X, name: str) -> list:
     """Return the entries of a sequence or of one column, unchecked, as a new list."""
-    if X is None or isinstance(X, (str, bytes, dict)) or np.isscalar(X):
+    if isinstance(X, dict) or pd.api.types.is_scalar(X):
         raise TypeError(
             f"{name} must be a sequence of texts, but it is a single "
             f"{type(X).__name__}. Wrap one text in a list: [text]."
@@ -101,6 +104,8 @@ def as_list(X, name: str) -> list:
             f"{name} is a sparse matrix of numbers; it must be a sequence of texts. "
             "Pass the texts themselves: this estimator has its own tokenizer."
         )
+    if isinstance(X, np.matrix):  # of which a column is a matrix again
+        X = np.asarray(X)
     shape = getattr(X, "shape", None)
     if shape is not None and len(shape) != 1:
         return _one_column(X, shape, name)
@@ -148,16 +153,18 @@ def _not_a_text(value, row: int, name: str) -> Exception:
             "row, for instance ' '.join(words)."
         )
     return TypeError(
-        f"{where} is {value!r} ({type(value).__name__}), not a text. Numbers are "
+        f"{where} is {shown(value)} ({type(value).__name__}), not a text. Numbers are "
         "never texts; convert with str() what really is one."
     )
 
 
 def _without_lone_surrogates(text: str) -> str:
     if text.isascii() or not _SURROGATE.search(text):
-        return str(text)
+        return str.__str__(text)  # str() gives the name of a member of an Enum
     # A pair of surrogates is one character written in two halves: UTF-16 joins it.
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    # Lone ones go before: its decoder takes a microsecond for each.
+    paired = _LONE.sub("\ufffd", text)
+    return paired.encode("utf-16", "surrogatepass").decode("utf-16")
 
 
 @dataclass(frozen=True)

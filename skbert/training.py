@@ -16,6 +16,7 @@ from skbert.checkpoint import quiet_transformers
 from skbert.device import resolve_precision
 from skbert.epoch_states import EpochStates
 from skbert.fingerprint import fingerprint
+from skbert.forks import survive_forks
 from skbert.losses import MultiLabelLoss, balanced_pos_weight
 from skbert.module import MultiLabelModule, build_module
 from skbert.net import MultiLabelNet
@@ -40,6 +41,7 @@ def train(estimator, plan: FitPlan, previous: MultiLabelNet | None) -> MultiLabe
     -------
     MultiLabelNet
     """
+    survive_forks()
     settings = plan.settings
     with isolated_random_state(plan.seed, settings.device):
         module, optimizer_state = _starting_point(estimator, plan, previous)

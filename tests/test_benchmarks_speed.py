@@ -20,7 +20,10 @@ from skbert.module import build_module
 from skbert.structure import freeze
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-SCRIPTS = ("fit", "predict", "scale", "parallel", "thresholds", "imports", "figure")
+SCRIPTS = (
+    *("fit", "predict", "scale", "parallel", "soak", "thresholds", "imports"),
+    "figure",
+)
 
 
 @pytest.fixture
@@ -450,6 +453,60 @@ def test_a_turn_tells_of_its_workers(load, monkeypatch, capsys):
     assert turn["workers"] == 1
     assert turn["threads"] == torch.get_num_threads()
     assert turn["first"] > 0
+
+
+# --- soak -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def soak(load, monkeypatch):
+    soak = load("soak")
+    monkeypatch.setattr(soak, "N_TEXTS", 60)
+    monkeypatch.setattr(soak, "N_CALLS", 10)
+    monkeypatch.setattr(soak, "MOST_TEXTS", 9)
+    return soak
+
+
+def test_a_soak_counts_calls_and_watches_the_memory(soak, tmp_path, capsys):
+    target = tmp_path / "soak.csv"
+    arguments = "--minutes 0.05 --threads 3 --model-config tiny"
+    with pytest.raises(SystemExit) as end:
+        soak.main([*arguments.split(), f"--csv={target}"])
+    (row,) = read(target)
+    assert (row["wrong"], row["threads"]) == ("0", "3")
+    assert end.value.code == (float(row["growth %"]) > soak.MOST_GROWTH)
+    assert float(row["largest MB"]) >= float(row["first minute MB"]) > 50
+    output = capsys.readouterr().out
+    counts = re.findall(r"^ *([a-z_ ]+?) +(\d+) +0 +[\d.]+ +[\d.]+$", output, re.M)
+    assert {*soak.KINDS, "no texts"} == {kind for kind, _ in counts}
+    assert sum(int(n) for _, n in counts) == int(row["calls"])
+
+
+@pytest.fixture
+def soaked(soak, load, tmp_path):
+    clf = soak.fitted(load("inputs").model_folder("tiny", tmp_path), "fp32")
+    return soak.Soak(clf)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda run: run.clf.net_.module_.output_layer.bias.data.add_(1), "to the bit"),
+        (lambda run: setattr(run.clf, "_check_texts", lambda X: ["a"]), "for a text"),
+    ],
+)
+def test_a_soak_finds_wrong_answers(soaked, spoil, said):
+    spoil(soaked)
+    soaked.run(1.0, 2)
+    assert any(said in what for what in soaked.wrong)
+    assert sum(row["wrong"] for row in soaked.rows()) > 0
+
+
+def test_growth_is_the_most_after_the_first_minute_against_the_most_in_it(soak):
+    memory = soak.Memory(60.0, [(0, 90), (50, 100), (70, 103), (80, 99)])
+    row = memory.row()
+    assert row["growth %"] == pytest.approx(3)
+    assert (row["largest MB"], row["at the end MB"]) == (103, 99)
 
 
 # --- thresholds -----------------------------------------------------------------------

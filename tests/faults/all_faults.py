@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from faults.fault import Fault
 from faults.kills import KILLS
+from faults.load import LOAD_FAULTS
 
-FAULTS: tuple[Fault, ...] = (*KILLS,)
+FAULTS: tuple[Fault, ...] = (*KILLS, *LOAD_FAULTS)

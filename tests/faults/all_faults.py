@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from faults.fault import Fault
+from faults.folders import FOLDERS
 
-FAULTS: tuple[Fault, ...] = ()
+FAULTS: tuple[Fault, ...] = (*FOLDERS,)

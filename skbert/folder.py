@@ -127,9 +127,7 @@ def _items(value: Any) -> list:
 
 def _check_length(path: Path) -> None:
     if path.stat().st_size > _LONGEST_TEXT:
-        raise ModelFormatError(
-            f"{path} is longer than any vocabulary or configuration."
-        )
+        raise ModelFormatError(f"{path} is longer than any that skbert reads.")
 
 
 @dataclass(frozen=True)
@@ -205,9 +203,7 @@ def _weight_files(folder: Path) -> list[Path]:
         return [folder / "model.safetensors"]
     names = read_json(index).get("weight_map")
     if not isinstance(names, dict) or not names:
-        raise ModelFormatError(
-            f"{index}: 'weight_map' is missing or of the wrong type."
-        )
+        raise ModelFormatError(f"{index}: 'weight_map' must be an object with names.")
     for name in names.values():
         if not _is_safetensors_beside(name):
             raise ModelFormatError(

@@ -11,6 +11,7 @@ import atexit
 import json
 import os
 import random
+import re
 import selectors
 import shutil
 import subprocess
@@ -88,8 +89,8 @@ class Worker:
         lost = [result.get("lost"), *result["warnings"], *result["events"]]
         printed = self.printed.read_text(errors="replace")
         self.printed.write_text("")
-        # The tokenizers library says itself where it panics.
-        if printed.strip() and "panicked at" not in printed:
+        # The tokenizers library says itself where it panics, and what it left out.
+        if printed.strip() and not re.search("panicked at|Ignored unknown", printed):
             lost.append(f"printed: {printed[:500]}")
         if self._files() != self.before:
             lost.append(f"written: {sorted(self._files() - self.before)[:5]}")

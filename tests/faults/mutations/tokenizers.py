@@ -13,7 +13,8 @@ def change_tokenizer(folder, rng):
         return change_json(folder / rng.choice(names), rng)
     way = rng.choice(list(_TOKENIZER_WAYS))
     _TOKENIZER_WAYS[way](folder, rng)
-    return f"tokenizer: {way}: {(folder / 'tokenizer_config.json').read_text()[:1000]}"
+    files = [path.read_text()[:500] for path in folder.glob("tokenizer_config.json")]
+    return f"tokenizer: {way}: {files}"
 
 
 def _in_tokenizer(change):

@@ -24,6 +24,7 @@ from transformers import (
     PreTrainedConfig,
     PreTrainedTokenizerBase,
 )
+from transformers.utils import DummyObject  # type: ignore[attr-defined]
 
 from skbert.folder import ModelFormatError, check_folder, count_weights, read_json
 from skbert.padding import Padding
@@ -405,7 +406,7 @@ def _check_tokenizer_class(folder: Path, config: PreTrainedConfig) -> None:
             continue
         found = getattr(transformers, name, None) if isinstance(name, str) else name
         # A class whose package is not installed is a dummy, which names the package.
-        if found is None or isinstance(found, transformers.utils.DummyObject):
+        if found is None or isinstance(found, DummyObject):
             continue
         if not (isinstance(found, type) and issubclass(found, PreTrainedTokenizerBase)):
             raise ModelFormatError(f"{folder}: {name!r} is no class of a tokenizer.")

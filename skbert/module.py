@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -303,7 +303,7 @@ def _load(
     sketch.num_labels = 2
     try:
         with quiet_transformers():
-            model_class = type(lay_out(auto_class, sketch, count))
+            model_class: Any = type(lay_out(auto_class, sketch, count))
             model, info = model_class.from_pretrained(
                 None,
                 config=config,

@@ -343,7 +343,7 @@ def _are_two_classes(classes: list) -> bool:
 
 
 def _load_hugging_face(
-    folder: Path, config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase
+    folder: Path, config: Any, tokenizer: PreTrainedTokenizerBase
 ) -> SavedModel:
     if config.problem_type != "multi_label_classification":
         raise ModelFormatError(

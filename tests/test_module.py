@@ -152,8 +152,8 @@ def test_a_cut_file_is_an_error(tmp_path):
         build(folder)
 
 
-@pytest.mark.parametrize("dropout", ["much", -0.5, 1.5, [0.1], float("nan")])
-def test_a_dropout_that_is_none_is_refused(checkpoint, tiny_bert, dropout):
+@pytest.mark.parametrize("dropout", [-0.5, 1.5, float("nan")])
+def test_a_dropout_that_is_none_is_refused(tiny_bert, dropout):
     config = load_config(tiny_bert)
     config.classifier_dropout = dropout
 

@@ -82,6 +82,9 @@ _IGNORED_FIELDS = {
 # The longest vocabulary (XLM-V's) has 901,629 tokens; few models read more than that.
 _LARGEST_SIZE = 2**20
 
+# Names of so many labels are made up where the configuration gives their number alone.
+_MOST_LABELS = 2**16
+
 # Texts that every tokenizer takes: what fails on them fails always.
 _PROBES = ["", "A short text, with 2 commas, 3 digits (42) & a_word.", "a" * 100 + "!"]
 
@@ -342,11 +345,13 @@ def _check_sizes(path: Path, raw: Any, name: str = "") -> None:
     elif isinstance(raw, list):
         for value in raw:
             _check_sizes(path, value, name)
-    elif isinstance(raw, int) and abs(raw) > _LARGEST_SIZE and "theta" not in name:
-        raise ModelFormatError(
-            f"{path}: {name!r} is a number of {len(str(abs(raw)))} digits; no model is "
-            "that large."
-        )
+    elif isinstance(raw, int) and "theta" not in name:
+        most = _MOST_LABELS if name == "num_labels" else _LARGEST_SIZE
+        if not -most <= raw <= most:
+            raise ModelFormatError(
+                f"{path}: {name!r} is a number of {len(str(abs(raw)))} digits; no "
+                "model is that large."
+            )
 
 
 def load_tokenizer(

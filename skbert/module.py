@@ -335,7 +335,8 @@ def _running(folder: Path, module: _Module) -> _Module:
     """Return a module that has answered a few tokens; on a GPU errors are fatal."""
     ids = torch.zeros(1, PROBE_LENGTH, dtype=torch.int64)
     try:
-        logits = module.eval()(ids, torch.ones_like(ids))
+        with quiet_transformers():
+            logits = module.eval()(ids, torch.ones_like(ids))
     except (MemoryError, ModelFormatError):
         raise
     except Exception as error:

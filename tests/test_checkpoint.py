@@ -236,6 +236,7 @@ def test_an_impossible_configuration(folder, field):
     "field",
     [
         {"num_labels": 10**9},
+        {"num_labels": 10**5},
         {"num_hidden_layers": 10**30},
         {"nested": [{"size": -(10**9)}]},
         {"num_hidden_layers": 10**6},

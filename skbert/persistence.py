@@ -11,16 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import transformers
-from safetensors.torch import load_file, save_file
-from transformers import PreTrainedTokenizerBase
+from safetensors.torch import save_file
+from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from skbert.checkpoint import (
-    ModelFormatError,
+    check_vocabulary,
     load_config,
+    load_structure,
     load_tokenizer,
     quiet_transformers,
-    read_json,
 )
+from skbert.folder import ModelFormatError, check_numbers, load_tensors, read_json
 from skbert.module import MeanPoolingClassifier, NativeClassifier, build_module
 
 __all__ = ["FORMAT_VERSION", "SavedModel", "load_model", "save_model"]
@@ -236,14 +237,18 @@ def load_model(folder: Path) -> SavedModel:
         If the folder is damaged, of a later format, or no multi-label model.
     """
     config = load_config(folder)
-    if (folder / _STATE_FILE).is_file():
-        return _load_saved(folder, config)
-    if (folder / _HEAD_FILE).is_file():
+    tokenizer = load_tokenizer(folder, config)
+    check_vocabulary(folder, tokenizer, load_structure(folder, config))
+    if (folder / _STATE_FILE).exists():
+        return _load_saved(folder, config, tokenizer)
+    if (folder / _HEAD_FILE).exists():
         raise ModelFormatError(f"{folder}: {_STATE_FILE} is missing.")
-    return _load_hugging_face(folder, config)
+    return _load_hugging_face(folder, config, tokenizer)
 
 
-def _load_saved(folder: Path, config) -> SavedModel:
+def _load_saved(
+    folder: Path, config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase
+) -> SavedModel:
     state = read_json(folder / _STATE_FILE)
     _check_state(folder / _STATE_FILE, state)
     n_labels = len(state["label_names"])
@@ -259,7 +264,7 @@ def _load_saved(folder: Path, config) -> SavedModel:
         _load_head(module, folder / _HEAD_FILE)
     return SavedModel(
         module=module.eval(),
-        tokenizer=load_tokenizer(folder),
+        tokenizer=tokenizer,
         pooling=state["pooling"],
         label_names=state["label_names"],
         thresholds=state["thresholds"],
@@ -270,8 +275,10 @@ def _load_saved(folder: Path, config) -> SavedModel:
 
 
 def _load_head(module: MeanPoolingClassifier, path: Path) -> None:
+    tensors = load_tensors(path)
+    check_numbers(path, tensors.items())
     try:
-        module.head.load_state_dict(load_file(path))
+        module.head.load_state_dict(tensors)
     except Exception as error:
         raise ModelFormatError(f"{path} cannot be loaded: {error}") from error
 
@@ -312,6 +319,9 @@ def _check_state(path: Path, state: dict) -> None:
         )
     if classes is not None and not (len(names) == 1 and _are_two_classes(classes)):
         raise ModelFormatError(f"{path}: 'classes' must hold two classes of one label.")
+    history = state["fitted"].get("history_", [])
+    if not isinstance(history, list) or not all(isinstance(r, dict) for r in history):
+        raise ModelFormatError(f"{path}: 'history_' must be a list of objects.")
 
 
 def _is_probability(value: Any) -> bool:
@@ -332,7 +342,9 @@ def _are_two_classes(classes: list) -> bool:
     )
 
 
-def _load_hugging_face(folder: Path, config) -> SavedModel:
+def _load_hugging_face(
+    folder: Path, config: Any, tokenizer: PreTrainedTokenizerBase
+) -> SavedModel:
     if config.problem_type != "multi_label_classification":
         raise ModelFormatError(
             f"{folder / 'config.json'}: problem_type is {config.problem_type!r}, not "
@@ -351,7 +363,7 @@ def _load_hugging_face(folder: Path, config) -> SavedModel:
     )
     return SavedModel(
         module=module.eval(),
-        tokenizer=load_tokenizer(folder),
+        tokenizer=tokenizer,
         pooling="native",
         label_names=names,
         thresholds=[0.5] * len(names),

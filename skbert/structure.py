@@ -7,11 +7,24 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 
+from skbert.folder import ModelFormatError, WeightCount
 from skbert.padding import Padding
 
-__all__ = ["EncoderStructure", "encoder_layers", "encoder_structure", "freeze"]
+__all__ = [
+    "PROBE_LENGTH",
+    "EncoderStructure",
+    "encoder_layers",
+    "encoder_structure",
+    "freeze",
+    "lay_out",
+]
+
+# Beyond what is published, by far: Longformer's windows have 512 tokens.
+_WIDEST_MULTIPLE = 2**16
+_MOST_LAYERS = 1000
 
 
 @dataclass(frozen=True)
@@ -28,12 +41,15 @@ class EncoderStructure:
     window : int
         Multiples of this are what the encoder pads texts to by itself, as Longformer
         does; otherwise 1.
+    n_tokens : int or None
+        Rows of the table of token embeddings; None where there is none.
     """
 
     n_layers: int
     max_length: int | None
     group: int = 1
     window: int = 1
+    n_tokens: int | None = None
 
     def padding(
         self, pad_id: int, pooling: str, max_length: int, *, left: bool = False
@@ -65,17 +81,91 @@ class EncoderStructure:
         return Padding(pad_id, multiple, most, left=left)
 
 
-def encoder_structure(config: PreTrainedConfig) -> EncoderStructure:
-    """Read the structure of an architecture without loading any weight."""
-    with torch.device("meta"):
-        encoder = AutoModel.from_config(config)
+def encoder_structure(
+    config: PreTrainedConfig, weights: WeightCount | None = None
+) -> EncoderStructure:
+    """Read the structure of an architecture without loading any weight.
+
+    Parameters
+    ----------
+    config : PreTrainedConfig
+    weights : WeightCount, optional
+        As of `lay_out`.
+    """
+    encoder = lay_out(AutoModel, config, weights)
     window = getattr(config, "attention_window", 1)  # Longformer's name for it
-    return EncoderStructure(
+    structure = EncoderStructure(
         n_layers=len(encoder_layers(encoder)),
         max_length=_position_limit(encoder),
         group=getattr(config, "downsampling_rate", 1),  # CANINE's name for it
         window=max(window) if isinstance(window, list) else window,
+        n_tokens=_n_tokens(encoder),
     )
+    depth = getattr(config, "num_hidden_layers", 0)  # layers may share their weights
+    multiple = math.lcm(structure.group, structure.window)
+    if not 1 <= multiple <= _WIDEST_MULTIPLE or depth > _MOST_LAYERS:
+        raise ValueError(f"{depth} layers, on multiples of {multiple} tokens")
+    return structure
+
+
+def lay_out(
+    auto_class, config: PreTrainedConfig, weights: WeightCount | None = None
+) -> PreTrainedModel:
+    """Build a model that takes no memory.
+
+    Parameters
+    ----------
+    auto_class : type
+        Of transformers.
+    config : PreTrainedConfig
+    weights : WeightCount, optional
+        What there is to fill it; the model may not be much larger.
+
+    Raises
+    ------
+    ModelFormatError
+        If it is.
+    """
+    with torch.device("meta"):
+        if weights is None:
+            return auto_class.from_config(config)
+        with _AtMost(2 * weights.n_tensors + 1000):
+            model = auto_class.from_config(config)
+    n_elements = sum(p.numel() for p in [*model.parameters(), *model.buffers()])
+    # A head and a pooler may be missing, and a table of positions be computed.
+    if n_elements > 2 * weights.n_elements + 10**7:
+        raise _too_large(f"{n_elements:.1e} numbers", f"{weights.n_elements:.1e}")
+    return model
+
+
+class _AtMost(TorchFunctionMode):
+    """Ends the construction of a model of more tensors than there are weights."""
+
+    def __init__(self, n_tensors: int) -> None:
+        super().__init__()
+        self.n_tensors = self.left = n_tensors
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func is torch.empty:
+            self.left -= 1
+            if self.left < 0:
+                raise _too_large(f"{self.n_tensors} tensors", "fewer")
+        return func(*args, **(kwargs or {}))
+
+
+def _too_large(described: str, there: str) -> ModelFormatError:
+    return ModelFormatError(
+        f"config.json describes a model of more than {described}, but the weights are "
+        f"{there}. The file is damaged or belongs to other weights."
+    )
+
+
+def _n_tokens(encoder: PreTrainedModel) -> int | None:
+    try:
+        table = encoder.get_input_embeddings()
+    except NotImplementedError:  # CANINE, which hashes characters
+        return None
+    return getattr(table, "num_embeddings", None)
 
 
 def _position_limit(encoder: nn.Module) -> int | None:
@@ -179,7 +269,7 @@ def _embeddings(encoder: PreTrainedModel, layers: list[nn.Module]) -> list[nn.Mo
 
 # Tokens of the text that is run to see what follows what: a multiple of what CANINE
 # merges, and within the positions of any model.
-_PROBE_LENGTH = 8
+PROBE_LENGTH = 8
 
 
 @torch.no_grad()
@@ -198,7 +288,7 @@ def _run_order(encoder: PreTrainedModel, layers: list[nn.Module]) -> list[nn.Mod
 
     hooks = [module.register_forward_pre_hook(note) for module in encoder.modules()]
     device = next(encoder.parameters()).device
-    ids = torch.zeros(1, _PROBE_LENGTH, dtype=torch.int64, device=device)
+    ids = torch.zeros(1, PROBE_LENGTH, dtype=torch.int64, device=device)
     training = encoder.training
     encoder.eval()
     try:

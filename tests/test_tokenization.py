@@ -2,9 +2,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
+from tokenizers import Regex, pre_tokenizers
 from transformers import AutoTokenizer
 
 from skbert import tokenization
+from skbert.checkpoint import load_tokenizer
 from skbert.tokenization import check_texts, tokenize
 
 TEXTS = ["The invoice is attached.", "", "Hello again, this is a note."]
@@ -204,3 +206,14 @@ def test_take_keeps_rows_together(tiny_bert):
     np.testing.assert_array_equal(taken[0], tokens[2])
     np.testing.assert_array_equal(taken[1], tokens[0])
     assert len(tokens.take(np.array([], dtype=int)).ids) == 0
+
+
+def test_a_pattern_that_backtracks_for_ever_is_an_error(tiny_bert):
+    """It panics in the tokenizers library, and a panic is no Exception."""
+    tokenizer = load_tokenizer(tiny_bert)
+    pattern = pre_tokenizers.Split(Regex("(x+x+)+y"), "isolated")
+    tokenizer.backend_tokenizer.pre_tokenizer = pattern
+    tokenize(tokenizer, ["nothing to repeat"], max_length=8)
+
+    with pytest.raises(ValueError, match="the tokenizer fails on a text: Onig"):
+        tokenize(tokenizer, ["x" * 60], max_length=8)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from faults.fault import Fault
+from faults.folders import FOLDERS
 from faults.kills import KILLS
 from faults.load import LOAD_FAULTS
 
-FAULTS: tuple[Fault, ...] = (*KILLS, *LOAD_FAULTS)
+FAULTS: tuple[Fault, ...] = (*KILLS, *FOLDERS, *LOAD_FAULTS)

@@ -1,0 +1,241 @@
+"""Folder: what may be in a model's folder, checked before anything of it is believed.
+
+A folder may come from anybody. What transformers would do with some files and settings
+(adapters, code, weights elsewhere) is decided here, not by the folder.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+from safetensors import safe_open
+from safetensors.torch import load_file
+from torch import Tensor
+
+__all__ = [
+    "ModelFormatError",
+    "WeightCount",
+    "check_folder",
+    "check_numbers",
+    "count_weights",
+    "load_tensors",
+    "load_weights",
+    "read_json",
+]
+
+# Bytes of a file that is read whole; vocabularies of millions of words are shorter.
+_LONGEST_TEXT = 2**28
+_TEXTS = (".json", ".txt", ".model", ".jinja")
+
+# Brackets inside of one another; to copy such an object takes Python a call for each.
+_DEEPEST_JSON = 50
+
+# No weight of a trained model comes near; products of a few such stay in float32.
+_LARGEST_WEIGHT = 1e10
+
+
+class ModelFormatError(ValueError):
+    """A model folder that is damaged, incomplete or not safe to load.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from skbert import ModelFormatError, TransformerMultiLabelClassifier
+    >>> with tempfile.TemporaryDirectory() as empty:
+    ...     try:
+    ...         TransformerMultiLabelClassifier.from_pretrained(empty)
+    ...     except ModelFormatError as error:
+    ...         print(str(error).removeprefix(empty).strip())
+    has no config.json: it is not a Hugging Face model folder.
+    """
+
+
+def check_folder(folder: Path) -> Path:
+    """Return ``folder`` if it holds a config and safe weights.
+
+    Raises
+    ------
+    ModelFormatError
+        If one is missing, or there is something that skbert does not read.
+    """
+    if not (folder / "config.json").is_file():
+        raise ModelFormatError(
+            f"{folder} has no config.json: it is not a Hugging Face model folder."
+        )
+    if (folder / "adapter_config.json").exists():
+        raise ModelFormatError(
+            f"{folder} holds an adapter (adapter_config.json), which would be left "
+            "out. Merge it into its model first: merge_and_unload() of peft."
+        )
+    for path in folder.glob("*"):
+        if path.suffix in _TEXTS and path.is_file():
+            _check_length(path)
+    if any(folder.glob("model*.safetensors")):
+        return folder
+    pickles = sorted(path.name for path in folder.glob("*.bin"))
+    found = (
+        f"holds its weights only as {pickles[0]}, a pickle"
+        if pickles
+        else ("has no weights (model.safetensors)")
+    )
+    raise ModelFormatError(
+        f"{folder} {found}. skbert reads safetensors only, because loading a pickle "
+        "(*.bin) can run code. A model that you trust can be converted once:\n"
+        "    from transformers import AutoModel\n"
+        f"    AutoModel.from_pretrained({str(folder)!r}).save_pretrained('safe')\n"
+        "and its tokenizer's files copied beside the result. On the hub many such "
+        "models have a revision 'refs/pr/...' with safetensors."
+    )
+
+
+def read_json(path: Path) -> dict:
+    """Read a JSON object.
+
+    Raises
+    ------
+    ModelFormatError
+        If the file is missing, no JSON, or no object.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            raise OSError("it is no file")  # reading a pipe would wait for ever
+        _check_length(path)
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelFormatError(f"{path} cannot be read as JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise ModelFormatError(f"{path} does not hold a JSON object.")
+    level: list[Any] = [content]
+    for _ in range(_DEEPEST_JSON):
+        level = [item for value in level for item in _items(value)]
+    if level:
+        raise ModelFormatError(f"{path} has more than {_DEEPEST_JSON} nested brackets.")
+    return content
+
+
+def _items(value: Any) -> list:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []
+
+
+def _check_length(path: Path) -> None:
+    if path.stat().st_size > _LONGEST_TEXT:
+        raise ModelFormatError(f"{path} is longer than any that skbert reads.")
+
+
+@dataclass(frozen=True)
+class WeightCount:
+    """How much a folder's weights are, by what its files say and are as long as.
+
+    Attributes
+    ----------
+    n_tensors : int
+    n_elements : int
+    """
+
+    n_tensors: int
+    n_elements: int
+
+
+def count_weights(folder: Path) -> WeightCount:
+    """Count a folder's weights without reading them.
+
+    Raises
+    ------
+    ModelFormatError
+        If a file is missing or damaged.
+    """
+    shapes: dict[str, list[int]] = {}
+    for path in _weight_files(folder):
+        with _reading(path), safe_open(path, framework="pt") as file:
+            shapes |= {name: file.get_slice(name).get_shape() for name in file.keys()}
+    return WeightCount(len(shapes), sum(map(math.prod, shapes.values())))
+
+
+def load_weights(folder: Path) -> dict[str, Tensor]:
+    """Load a folder's weights, by name.
+
+    Raises
+    ------
+    ModelFormatError
+        If a file is missing or damaged.
+    """
+    weights: dict[str, Tensor] = {}
+    for path in _weight_files(folder):
+        weights |= load_tensors(path)
+    return weights
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """Load one file of safetensors.
+
+    Raises
+    ------
+    ModelFormatError
+        If it is missing or damaged.
+    """
+    with _reading(path):
+        return load_file(path)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        if path.exists() and not path.is_file():
+            raise OSError("it is no file")
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise ModelFormatError(f"{path} cannot be loaded: {error}") from error
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    index = folder / "model.safetensors.index.json"
+    if (folder / "model.safetensors").exists() or not index.exists():
+        return [folder / "model.safetensors"]
+    names = read_json(index).get("weight_map")
+    if not isinstance(names, dict) or not names:
+        raise ModelFormatError(f"{index}: 'weight_map' must be an object with names.")
+    for name in names.values():
+        if not _is_safetensors_beside(name):
+            raise ModelFormatError(
+                f"{index}: {name!r} is no name of a safetensors file in that folder."
+            )
+    return [folder / name for name in sorted(set(names.values()))]
+
+
+def _is_safetensors_beside(name: Any) -> bool:
+    # A Windows path has every separator, and the letter of a drive.
+    return (
+        isinstance(name, str)
+        and PureWindowsPath(name).name == name
+        and name.endswith(".safetensors")
+    )
+
+
+def check_numbers(path: Path, tensors: Iterable[tuple[str, Tensor]]) -> None:
+    """Check that weights are numbers with which one can calculate.
+
+    Raises
+    ------
+    ModelFormatError
+        If one is NaN, infinite or as good as that.
+    """
+    for name, tensor in tensors:
+        if tensor.numel():
+            low, high = tensor.detach().aminmax()
+            # A comparison with NaN is false.
+            if not (-_LARGEST_WEIGHT < low and high < _LARGEST_WEIGHT):
+                raise ModelFormatError(
+                    f"{path}: the weight {name!r} holds NaN, infinity or a number as "
+                    "large as damaged ones are. A training that diverged may have left "
+                    "it so."
+                )

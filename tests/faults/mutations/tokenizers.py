@@ -1,0 +1,200 @@
+"""Tokenizers changed at random, and in the ways that are known to hurt."""
+
+from __future__ import annotations
+
+import json
+
+from faults.mutations.json_files import JUNK, change_json, read, write
+
+
+def change_tokenizer(folder, rng):
+    if rng.random() < 0.55:
+        names = ["tokenizer.json", "tokenizer_config.json"]
+        return change_json(folder / rng.choice(names), rng)
+    way = rng.choice(list(_TOKENIZER_WAYS))
+    _TOKENIZER_WAYS[way](folder, rng)
+    files = [path.read_text()[:500] for path in folder.glob("tokenizer_config.json")]
+    return f"tokenizer: {way}: {files}"
+
+
+def _in_tokenizer(change):
+    def apply(folder, rng):
+        content = read(folder / "tokenizer.json")
+        change(content, rng)
+        write(folder / "tokenizer.json", content)
+
+    return apply
+
+
+def _in_settings(change):
+    def apply(folder, rng):
+        content = read(folder / "tokenizer_config.json")
+        content.update(change(rng))
+        write(folder / "tokenizer_config.json", content)
+
+    return apply
+
+
+def _move_id(content, rng):
+    vocabulary = content["model"]["vocab"]
+    word = rng.choice(list(vocabulary))
+    vocabulary[word] = rng.choice(
+        [len(vocabulary), len(vocabulary) + 1, 10**6, 2**32 - 1]
+    )
+
+
+def _move_special(content, rng):
+    text = json.dumps(content["post_processor"])
+    content["post_processor"] = json.loads(
+        text.replace("2", str(rng.choice([999, 10**6])))
+    )
+
+
+def _drop_special(content, rng):
+    for token in rng.sample(content["added_tokens"], 1):
+        content["added_tokens"].remove(token)
+        content["model"]["vocab"].pop(token["content"], None)
+
+
+def _split(pattern):
+    return {
+        "type": "Split",
+        "pattern": {"Regex": pattern},
+        "behavior": "Isolated",
+        "invert": False,
+    }
+
+
+def _replace(pattern, content):
+    return {"type": "Replace", "pattern": pattern, "content": content}
+
+
+BACKTRACKING = (
+    "(a+)+$",
+    "(a|a)*b",
+    "(.*)*x",
+    "(?=(a+))a*b\\1",
+    "((a*)*)*$",
+    "(",
+    "[z-a]",
+)
+CLASSES = (
+    *("AutoModel", "AutoTokenizer", "AutoConfig", "RagTokenizer", "RagRetriever"),
+    *("PreTrainedModel", "BertModel", "pipeline", "models", "os", "__builtins__"),
+    *(
+        "AutoProcessor",
+        "Trainer",
+        "GenerationConfig",
+        "CanineTokenizer",
+        "GPT2Tokenizer",
+    ),
+    *("T5Tokenizer", "BertJapaneseTokenizer", "ByT5Tokenizer", "Wav2Vec2CTCTokenizer"),
+    *(
+        "LlamaTokenizer",
+        "MistralCommonBackend",
+        "TokenizersBackend",
+        "",
+        "a.b",
+        "Nothing",
+    ),
+)
+
+_TOKENIZER_WAYS = {
+    "id beyond": _in_tokenizer(_move_id),
+    "special beyond": _in_tokenizer(_move_special),
+    "special gone": _in_tokenizer(_drop_special),
+    "regex": _in_tokenizer(
+        lambda content, rng: content.update(
+            pre_tokenizer=_split(rng.choice(BACKTRACKING))
+        )
+    ),
+    "normalizer": _in_tokenizer(
+        lambda content, rng: content.update(
+            normalizer=rng.choice(
+                [
+                    _replace({"Regex": rng.choice(BACKTRACKING)}, "a"),
+                    _replace({"String": "a"}, "a" * 100),
+                    {"type": "Prepend", "prepend": "x" * 10_000},
+                    {"type": "Precompiled", "precompiled_charsmap": "AAAA"},
+                    {"type": "Sequence", "normalizers": []},
+                    None,
+                ]
+            )
+        )
+    ),
+    "padding": _in_tokenizer(
+        lambda content, rng: content.update(
+            padding={
+                "strategy": {"Fixed": rng.choice([10**6, 10**9])},
+                "direction": "Right",
+                "pad_to_multiple_of": None,
+                "pad_id": 0,
+                "pad_type_id": 0,
+                "pad_token": "[PAD]",
+            }
+        )
+    ),
+    "truncation": _in_tokenizer(
+        lambda content, rng: content.update(
+            truncation={
+                "direction": "Right",
+                "max_length": rng.choice([0, 1, 2, 10**9]),
+                "strategy": "LongestFirst",
+                "stride": rng.choice([0, 5]),
+            }
+        )
+    ),
+    "no post-processor": _in_tokenizer(
+        lambda content, rng: content.update(post_processor=None)
+    ),
+    "class": _in_settings(lambda rng: {"tokenizer_class": rng.choice(CLASSES)}),
+    "setting": _in_settings(
+        lambda rng: {
+            rng.choice(
+                [
+                    *(
+                        "init_inputs",
+                        "vocab_file",
+                        "tokenizer_file",
+                        "extra_special_tokens",
+                    ),
+                    *(
+                        "model_max_length",
+                        "padding_side",
+                        "truncation_side",
+                        "pad_token",
+                    ),
+                    *("added_tokens_decoder", "do_lower_case", "model_input_names"),
+                    *(
+                        "gguf_file",
+                        "from_slow",
+                        "tokenizer_object",
+                        "max_length",
+                        "stride",
+                    ),
+                    *(
+                        "fast_tokenizer_files",
+                        "processor_class",
+                        "cls_token",
+                        "backend",
+                    ),
+                    *(
+                        "additional_special_tokens",
+                        "is_local",
+                        "name_or_path",
+                        "config",
+                    ),
+                ]
+            ): rng.choice(JUNK)
+        }
+    ),
+    "added tokens": lambda folder, rng: write(
+        folder / "added_tokens.json", {"new": rng.choice(JUNK)}
+    ),
+    "special tokens": lambda folder, rng: write(
+        folder / "special_tokens_map.json",
+        {rng.choice(["pad_token", "cls_token", "x"]): rng.choice(JUNK)},
+    ),
+    "gone": lambda folder, rng: (folder / "tokenizer.json").unlink(),
+    "both gone": lambda folder, rng: [p.unlink() for p in folder.glob("tokenizer*")],
+}

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from skbert.out_of_memory import is_out_of_memory
+
 __all__ = ["StandIns"]
 
 # Fewer rows are quicker filled with zeros than sorted.
@@ -87,7 +89,9 @@ class StandIns:
     def _call(self, *inputs: Tensor) -> Tensor:
         try:
             return self._module(*inputs)
-        except RuntimeError:
+        except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise
             tables: list[_StandIn] = [
                 stand_in for stand_in in self._stand_ins if isinstance(stand_in, _Table)
             ]

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from faults.fault import Fault
+from faults.memory import MEMORY_FAULTS
 
-FAULTS: tuple[Fault, ...] = ()
+FAULTS: tuple[Fault, ...] = (*MEMORY_FAULTS,)

@@ -157,7 +157,12 @@ class Batch:
             counts=None if self.counts is None else sent(self.counts, device),
         )
 
-    def parts(self, max_tokens: int) -> Iterator[Batch]:
+    @property
+    def tokens_per_row(self) -> float:
+        """Mean number of tokens of a text, padding included."""
+        return self.input_ids.numel() / len(self)
+
+    def parts(self, max_tokens: float) -> Iterator[Batch]:
         """Yield the rows in parts of so many tokens at most, padding included.
 
         A text is never divided; of texts in windows so many go together as would fit
@@ -167,8 +172,7 @@ class Batch:
         of which torch keeps the code.
         """
         n_rows = len(self)
-        tokens_per_row = self.input_ids.numel() / n_rows
-        while n_rows > 1 and n_rows * tokens_per_row > max_tokens:
+        while n_rows > 1 and n_rows * self.tokens_per_row > max_tokens:
             n_rows = (n_rows + 1) // 2
         if n_rows == len(self):
             yield self
@@ -212,6 +216,7 @@ def prediction_rows(
     *,
     max_tokens: int = _MOST_TOKENS,
     padding: Padding = _EXACT,
+    start: int = 0,
 ) -> Iterator[np.ndarray]:
     """Cut texts into batches of similar length and bounded size, longest first.
 
@@ -225,17 +230,18 @@ def prediction_rows(
         Most tokens of one batch, padding included; a longer text is a batch alone.
     padding : Padding, optional
         Batches of one padded length have the same number of texts, but for the last.
+    start : int, default=0
+        How many texts there were in batches already, of any size.
 
     Yields
     ------
     ndarray of int
-        The rows of one batch; every row comes once.
+        The rows of one batch; every row comes once, but for the first `start`.
     """
     lengths = tokens.lengths
     rows = range(len(tokens))
     content = np.array([zlib.crc32(tokens[row].tobytes()) for row in rows])
     order = np.lexsort((content, -lengths))
-    start = 0
     while start < len(order):
         # The first text is the longest: the batch is padded to it.
         count = max(1, max_tokens // padding.width(int(lengths[order[start]])))

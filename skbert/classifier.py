@@ -22,6 +22,7 @@ from skbert.checkpoint import (
 from skbert.checks import check_long_text_params
 from skbert.device import resolve_device
 from skbert.net import MultiLabelNet
+from skbert.out_of_memory import memory_errors
 from skbert.persistence import SavedModel, load_model, save_model
 from skbert.plan import FitPlan, plan_fit
 from skbert.predictions import TextPredictionMixin
@@ -30,6 +31,12 @@ from skbert.tokenization import check_texts
 from skbert.training import prediction_net, train
 
 __all__ = ["TransformerMultiLabelClassifier"]
+
+_MEMORY_ADVICE = (
+    "A smaller batch_size would change nothing: batches go through the model in parts, "
+    "down to one text. Lower max_length or trainable_layers, take a smaller model, or "
+    "precision='bf16'."
+)
 
 # Not kept in a saved folder: they belong to a machine or a process, not to a model.
 _UNSAVED_PARAMS = ("checkpoint_dir", "device", "net_callbacks", "verbose")
@@ -359,16 +366,24 @@ class TransformerMultiLabelClassifier(TextPredictionMixin, BaseEstimator):
         Raises
         ------
         TypeError, ValueError
-            If the data or a parameter is wrong; the estimator stays as it was.
+            If the data or a parameter is wrong, or the loss or a weight becomes
+            infinite or NaN.
+        MemoryError
+            If not even a single text fits.
+
+        Notes
+        -----
+        Whatever error comes, the estimator stays as it was.
         """
         previous = self.net_ if self.warm_start and hasattr(self, "net_") else None
-        plan = plan_fit(
-            self,
-            None if previous is None else self._fitted_checkpoint(),
-            (X, y, sample_weight),
-            (X_val, y_val, sample_weight_val),
-        )
-        net = train(self, plan, previous)
+        with memory_errors("The fit", _MEMORY_ADVICE):
+            plan = plan_fit(
+                self,
+                None if previous is None else self._fitted_checkpoint(),
+                (X, y, sample_weight),
+                (X_val, y_val, sample_weight_val),
+            )
+            net = train(self, plan, previous)
         # Nothing can fail from here on: an estimator is never half fitted.
         self._set_fitted(plan, net)
         return self

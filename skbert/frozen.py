@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from skbert.batching import prediction_rows, prediction_tokens
 from skbert.device import autocast, storage_dtype
 from skbert.frozen_part import FrozenEncoder, FrozenLayers, frozen_part
 from skbert.module import MultiLabelModule
-from skbert.padding import Padding, columns, pad
+from skbert.padding import Padding, columns
+from skbert.prediction_batches import PredictionBatches
 from skbert.structure import encoder_layers
 from skbert.tokenization import RaggedTokens
 
@@ -127,20 +127,29 @@ def _fill(
 ) -> bool:
     """Compute all states; say whether they can be kept."""
     states.part.module.eval()
-    budget = prediction_tokens(device)
-    rows_of_batches = list(prediction_rows(tokens, max_tokens=budget, padding=padding))
+
+    def compute(ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        with autocast(device, precision):
+            return states.part.states(ids, mask), mask
+
+    batches = PredictionBatches(compute, padding=padding, device=device)
     # A bar that is switched off would start tqdm's thread all the same.
     with (
-        tqdm(rows_of_batches, desc="frozen layers", leave=False, disable=None)
+        tqdm(
+            total=len(tokens),
+            desc="frozen layers",
+            unit="text",
+            leave=False,
+            disable=None,
+        )
         if progress
-        else nullcontext(rows_of_batches)
-    ) as batches:
-        for rows in batches:
-            ids, mask = pad(tokens, rows, padding)
-            with autocast(device, precision):
-                batch = states.part.states(ids.to(device), mask.to(device))
+        else nullcontext()
+    ) as bar:
+        for rows, (batch, mask) in batches.results(tokens):
             if not states.append(rows, batch, mask):
                 return False
+            if bar is not None:
+                bar.update(len(rows))
     states.finish()
     return True
 
@@ -194,7 +203,7 @@ class FrozenStates:
         if self.part.keeps_tokens:
             if states.shape[:2] != mask.shape:
                 return False
-            states = states[mask.bool().to(states.device)]
+            states = states[mask.bool()]
         else:
             states = states.squeeze(1)
         kept = states.to(self._dtype).cpu()

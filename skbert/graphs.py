@@ -184,8 +184,7 @@ class GraphedStep:
             if recorded is None:
                 return self.step(batch)
             loss = recorded(batch)
-        if batch.ends_step:
-            self.step.schedule.step()
+        self.step.pass_on(batch)
         return loss
 
     def release(self) -> None:

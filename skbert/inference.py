@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skbert.batching import prediction_rows, prediction_tokens, sent
+from skbert.batching import sent
 from skbert.checkpoint import quiet_transformers
 from skbert.device import autocast
 from skbert.graphs import GraphedForward
-from skbert.padding import Padding, pad
+from skbert.out_of_memory import is_out_of_memory
+from skbert.padding import Padding
+from skbert.prediction_batches import PredictionBatches
 from skbert.recorder import Recorder
 from skbert.tokenization import RaggedTokens, Tokens
 
@@ -50,14 +53,17 @@ class Predictor:
         precision: str,
         record: Recorder | None = None,
     ) -> None:
-        self._module = module
         self._n_labels = n_labels
-        self._padding = padding
         self._device = device
-        self._precision = precision
+        # Not a method: that would hold the predictor, which holds who holds the method,
+        # and both the module, until garbage is collected.
+        forward = partial(_forward, module, device, precision)
         self._graphs = None
         if record is not None:
-            self._graphs = GraphedForward(self._forward, record=record)
+            self._graphs = GraphedForward(forward, record=record)
+        self._batches = PredictionBatches(
+            self._graphs or forward, padding=padding, device=device
+        )
 
     def __enter__(self) -> Predictor:
         return self
@@ -92,20 +98,22 @@ class Predictor:
 
     def _of_sequences(self, sequences: RaggedTokens) -> Tensor:
         """Return the logits on the CPU, shape (n_sequences, n_labels), float32."""
-        forward = self._graphs or self._forward
         logits = torch.empty(len(sequences), self._n_labels, device=self._device)
-        budget = prediction_tokens(self._device)
-        batches = prediction_rows(sequences, max_tokens=budget, padding=self._padding)
         with quiet_transformers():
-            for rows in batches:
-                ids, mask = pad(sequences, rows, self._padding)
-                batch = sent(ids, self._device), sent(mask, self._device)
-                logits[sent(torch.from_numpy(rows), self._device)] = forward(*batch)
+            for rows, part in self._batches.results(sequences):
+                logits[sent(torch.from_numpy(rows), self._device)] = part
         return logits.cpu()
 
-    def _forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        with autocast(self._device, self._precision):
-            return self._module(input_ids, attention_mask).float()
+
+def _forward(
+    module: nn.Module,
+    device: torch.device,
+    precision: str,
+    input_ids: Tensor,
+    attention_mask: Tensor,
+) -> Tensor:
+    with autocast(device, precision):
+        return module(input_ids, attention_mask).float()
 
 
 def _parts(offsets: np.ndarray, max_windows: int) -> Iterator[np.ndarray]:
@@ -160,6 +168,8 @@ def working_precision(
         with autocast(device, precision):
             module(ids, torch.ones_like(ids))
     except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
         if asked == "auto":
             return "fp32"
         raise ValueError(

@@ -58,12 +58,13 @@ def asymmetric(
 
     Shape: (batch_size, n_labels) twice -> (batch_size, n_labels)
     """
-    p = torch.sigmoid(logits)
-    p_shifted = (p - clip).clamp(min=0.0)
-    positive = -F.logsigmoid(logits) * (1 - p) ** gamma_pos
+    positive = -F.logsigmoid(logits) * torch.exp(gamma_pos * F.logsigmoid(-logits))
     if pos_weight is not None:
         positive = positive * pos_weight
-    negative = -torch.log1p(-p_shifted.clamp(max=1 - 1e-6)) * p_shifted**gamma_neg
+    # Neither 0 nor 1: there a logarithm, or the slope of a power below 1, is infinite,
+    # and a product with a slope of 0 is nan.
+    p_shifted = (torch.sigmoid(logits) - clip).clamp(min=1e-8, max=1 - 1e-6)
+    negative = -torch.log1p(-p_shifted) * p_shifted**gamma_neg
     return torch.where(targets > 0.5, positive, negative)
 
 

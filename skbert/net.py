@@ -11,6 +11,7 @@ import torch
 from skorch import NeuralNet
 from skorch.callbacks import Callback, PrintLog
 from torch import Tensor
+from torch.nn.utils import get_total_norm
 from tqdm import tqdm
 
 from skbert.batching import Batch, LabelledTokens, TrainingBatches
@@ -37,6 +38,17 @@ from skbert.training_state import put_back, take_state
 from skbert.validation import validation_scores
 
 __all__ = ["MultiLabelNet", "TrainingSets"]
+
+# What a net has while it trains.
+_TRAINING_ATTRIBUTES = (
+    "batches_",
+    "step_",
+    "best_",
+    "always_eval_",
+    "frozen_",
+    "stand_ins_",
+    "states_",
+)
 
 
 @dataclass(frozen=True)
@@ -216,20 +228,31 @@ class MultiLabelNet(NeuralNet):
         self.states_ = states
         if optimizer_state is not None:
             continue_optimizer(self.optimizer_, optimizer_state)
-        with self._frozen_states(sets) as self.frozen_:
-            self._train(sets)
-        if isinstance(self.step_, GraphedStep):
-            self.step_.release()
-        self.best_.restore(self.module_)
-        # They hold the data, the gradients and the optimizer's moments: gigabytes
-        # that prediction never needs.
-        del self.batches_, self.step_, self.best_, self.always_eval_, self.frozen_
-        del self.stand_ins_, self.states_
+        try:
+            with self._frozen_states(sets) as self.frozen_:
+                self._train(sets)
+            self.best_.restore(self.module_)
+            self._check_weights()  # an epoch that was interrupted had no check
+        finally:
+            self._forget_training()
         if not keep_optimizer:
             del self.optimizer_
         self.module_.zero_grad(set_to_none=True)
         self.module_.eval()
         return self
+
+    def _forget_training(self) -> None:
+        """Give up the data, gradients and recordings, also those of a fit that failed.
+
+        They are gigabytes that prediction never needs, and some refer to the net: with
+        them it would stay in memory until garbage is collected.
+        """
+        step = getattr(self, "step_", None)
+        if isinstance(step, GraphedStep):
+            step.release()
+        for name in _TRAINING_ATTRIBUTES:
+            if hasattr(self, name):
+                delattr(self, name)
 
     def initialize_for_prediction(self) -> MultiLabelNet:
         """Make the net ready to predict with the weights that it was given."""
@@ -401,7 +424,9 @@ class MultiLabelNet(NeuralNet):
             self.notify("on_batch_end", batch=batch, training=True, **step)
         # Each step's loss is a mean, so their mean is the epoch's.
         self.history.record("train_loss", total.item() / batches.n_steps)
-        self._check_finite(self.history[-1, "train_loss"])
+        self._check_finite("training loss", self.history[-1, "train_loss"])
+        # The last step's update is in no loss.
+        self._check_weights()
 
     def _with_progress(self, batches: TrainingBatches):
         if not self.verbose:
@@ -418,11 +443,15 @@ class MultiLabelNet(NeuralNet):
         """Make one step; its loss stays on the device."""
         return {"loss": self.step_(batch)}
 
-    def _check_finite(self, loss: float) -> None:
-        if not math.isfinite(loss):
+    def _check_weights(self) -> None:
+        weights = [p.detach() for p in self.module_.parameters() if p.requires_grad]
+        self._check_finite("norm of the weights", get_total_norm(weights).item())
+
+    def _check_finite(self, what: str, value: float) -> None:
+        if not math.isfinite(value):
             self.remove_states()
             raise ValueError(
-                f"The training loss became {loss} in epoch {len(self.history)}. The "
+                f"The {what} became {value} in epoch {len(self.history)}. The "
                 f"learning rate is probably too high (learning_rate={self.lr:g}, head "
                 f"{self.head_lr:g}): divide it by ten. Extreme pos_weight or "
                 "sample_weight can do it, too; precision='fp32' rules out overflow."

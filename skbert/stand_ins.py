@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from skbert.out_of_memory import is_out_of_memory
+
 __all__ = ["StandIns"]
 
 # Fewer rows are quicker filled with zeros than sorted.
@@ -97,8 +99,8 @@ class StandIns:
     def _call(self, *inputs: Tensor) -> Tensor:
         try:
             return self._module(*inputs)
-        except RuntimeError:
-            if self.tables_only:
+        except RuntimeError as error:
+            if is_out_of_memory(error) or self.tables_only:
                 raise
             # Some layer multiplies outside of autocast, where types must agree. What
             # is wrong in itself fails once more.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -14,6 +16,8 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from skbert.batching import Batch
 from skbert.device import autocast
+from skbert.out_of_memory import is_out_of_memory
+from skbert.recorder import give_back_memory
 
 __all__ = ["TrainingStep", "linear_schedule", "parameter_groups"]
 
@@ -95,6 +99,9 @@ _PART_TOKENS = 768
 class TrainingStep:
     """Forward, loss, backward, clip, update, schedule: the eager reference.
 
+    Where memory runs out, the gradients since the last update are computed once more,
+    in parts of half the size, and from then on all in parts of that size.
+
     Parameters
     ----------
     module : Module
@@ -145,14 +152,24 @@ class TrainingStep:
         self.parameters = [p for p in module.parameters() if p.requires_grad]
         # Recorded steps write to gradients where these have always been.
         self.keeps_gradients = False
+        # A GPU has the memory, and wants few launches.
+        self._part_tokens = math.inf if device.type == "cuda" else _PART_TOKENS
+        self._has_warned = False
+        # The batches whose gradients wait for those of the present one.
+        self._waiting: list[Batch] = []
         # Only fp16 has too few exponent bits for gradients.
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
 
     def __call__(self, batch: Batch) -> Tensor:
         """Train on one batch; return its loss, still on the device."""
-        loss = self.compute(batch.to(self.device))
-        if batch.ends_step:
-            self.schedule.step()
+        batch = batch.to(self.device)
+        loss = self._try_gradients([batch])
+        while loss is None:
+            give_back_memory()
+            self._clear_gradients()
+            loss = self._try_gradients([*self._waiting, batch])
+        self._finish(batch)
+        self.pass_on(batch)
         return loss
 
     def compute(self, batch: Batch) -> Tensor:
@@ -168,17 +185,70 @@ class TrainingStep:
         Tensor of shape ()
             The loss.
         """
+        loss = self._gradients(batch)
+        self._finish(batch)
+        return loss
+
+    def pass_on(self, batch: Batch) -> None:
+        """Do after `compute` what is not done on the device.
+
+        Parameters
+        ----------
+        batch : Batch
+            Whose gradients are computed; nobody may write to it afterwards.
+        """
+        if batch.ends_step:
+            self._waiting.clear()
+            self.schedule.step()
+        else:
+            self._waiting.append(batch)
+
+    def _try_gradients(self, batches: list[Batch]) -> Tensor | None:
+        """Return the last batch's loss; None if memory ran out, with smaller parts."""
+        loss = None
+        for batch in batches:
+            try:
+                loss = self._gradients(batch)
+            except Exception as error:
+                if not is_out_of_memory(error) or not self._halve_parts(batch):
+                    raise
+                # Who goes on does so when the error and its traceback are gone: they
+                # hold what the parts had computed.
+                return None
+        return loss
+
+    def _halve_parts(self, batch: Batch) -> bool:
+        """Make parts half as large as a batch has them; say whether that can be."""
+        part = next(batch.parts(self._part_tokens))
+        if len(part) == 1:
+            return False
+        # Not the part's own tokens: of texts in windows, others may have more.
+        self._part_tokens = (len(part) + 1) // 2 * batch.tokens_per_row
+        if not self._has_warned:
+            self._has_warned = True
+            warnings.warn(
+                f"Memory does not suffice for {len(part)} texts at once: from now on "
+                "they go through the model in smaller parts, with the same results but "
+                "slower.",
+                UserWarning,
+                stacklevel=2,
+            )
+        return True
+
+    def _gradients(self, batch: Batch) -> Tensor:
+        """Add a batch's gradients up; return its loss."""
         loss = torch.zeros((), device=self.device)
-        # A GPU has the memory, and wants few launches.
-        parts = [batch] if self.device.type == "cuda" else batch.parts(_PART_TOKENS)
         with self.collected() as module:
-            for part in parts:
+            for part in batch.parts(self._part_tokens):
                 loss += self._backward(module, part)
+        return loss
+
+    def _finish(self, batch: Batch) -> None:
+        """Show the gradients and use them."""
         if self.on_grad_computed is not None:
             self.on_grad_computed(batch)
         if batch.ends_step:
             self._update()
-        return loss
 
     def _backward(self, module: Callable[..., Tensor], batch: Batch) -> Tensor:
         with autocast(self.device, self.precision), self.given(batch.states):
@@ -194,6 +264,9 @@ class TrainingStep:
             self._clip(self.max_grad_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
+        self._clear_gradients()
+
+    def _clear_gradients(self) -> None:
         self.optimizer.zero_grad(set_to_none=not self.keeps_gradients)
 
     def _clip(self, largest: float) -> None:

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from skbert.out_of_memory import memory_errors
 from skbert.tokenization import Tokens, as_list, check_text
 
 __all__ = [
@@ -36,6 +37,11 @@ _CHARACTERS_PER_CHUNK = 2**24
 # The logits of a chunk take 12 bytes each, as float32 and float64: 400 MB. Beyond 2,048
 # labels this is what bounds a chunk.
 _LOGITS_PER_CHUNK = 2**25
+
+_ADVICE = (
+    "Batches were halved until one text was left, so what helps is a smaller model or "
+    "max_length, precision='bf16', or iter_predict_proba with a small chunk_size."
+)
 
 
 def texts_per_chunk(n_labels: int) -> int:
@@ -187,7 +193,11 @@ def chunk_logits(
     ndarray of shape (len(chunk), n_labels), float64
     """
     ahead = closing(one_ahead(chunks, tokenized))
-    with ahead as tokens_of_chunks, net.predictor() as predictor:
+    with (
+        memory_errors("Prediction", _ADVICE),
+        ahead as tokens_of_chunks,
+        net.predictor() as predictor,
+    ):
         for tokens in tokens_of_chunks:
             yield predictor.logits(tokens).astype(np.float64)
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 from scipy import sparse
-from scipy.special import logit
 from sklearn.utils.multiclass import type_of_target
 
 from skbert.tables import column_names, hint_to_collect, shown
@@ -112,13 +111,16 @@ class Targets:
         -------
         ndarray of shape (n_labels,), float64
         """
-        positives, support = self.positives, self.support
+        positives, n_rows = self.positives, float(len(self))
+        negatives = self.support - positives
         if sample_weight is not None:
-            positives, support = sample_weight @ self.values, sample_weight @ self.known
+            # Negatives on their own, too: beside positives of a weight of 1e30 the
+            # difference of two sums would be nothing.
+            positives, n_rows = sample_weight @ self.values, sample_weight.sum()
+            negatives = sample_weight @ (self.known & (self.values == 0))
         # Nothing is known of a label: that it is as rare as can be is the safe guess.
-        n_rows = len(self) if sample_weight is None else sample_weight.sum()
-        support = np.where(support == 0, n_rows, support)
-        return logit((positives + 0.5) / (support + 1.0))
+        negatives = np.where(self.known.any(axis=0), negatives, n_rows)
+        return np.log(positives + 0.5) - np.log(negatives + 0.5)
 
     def take(self, rows: np.ndarray) -> Targets:
         """Return the targets of ``rows`` (indices or a boolean mask)."""

@@ -324,6 +324,64 @@ def test_released_recordings_are_gone():
     assert [ref() for ref in buffers] == [None, None]
 
 
+# --- out of memory --------------------------------------------------------------------
+
+
+def fill_memory(module, most, width):
+    """Let passes of more texts than that, and of that width, run out of memory.
+
+    It stands for a GPU that is full: there is none here.
+    """
+
+    def fail(module, inputs):
+        if inputs[0].shape[1] == width and len(inputs[0]) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    module.register_forward_pre_hook(fail)
+
+
+def test_what_was_replayed_is_part_of_a_step_that_is_done_again():
+    eager, graphed = twins()
+    fill_memory(graphed.step.module, most=2, width=8)
+    # Two batches a step. The shapes of width 6 are recorded when a wide one comes.
+    widths = [6] * 10 + [6, 8, 8, 6, 6, 6]
+    batches = [
+        make_batch(width=width, seed=i, ends_step=i % 2 == 1)
+        for i, width in enumerate(widths)
+    ]
+    with pytest.warns(UserWarning, match="Memory does not suffice for 4") as record:
+        assert_equal(eager, graphed, batches)
+    assert len(record) == 1
+    assert graphed.n_shapes == 2
+
+
+def test_smaller_parts_are_recorded_too():
+    eager, graphed = twins()
+    fill_memory(graphed.step.module, most=2, width=6)
+    with pytest.warns(UserWarning, match="Memory does not suffice for 4") as record:
+        assert_equal(eager, graphed, make_batches(40, accumulation=2))
+    assert len(record) == 1
+    assert graphed.n_shapes == 4
+
+
+def test_recordings_that_do_not_fit_give_way_to_smaller_parts():
+    # Graphs need memory of their own, beside what eager steps leave behind.
+    class Fails(Again):
+        def __call__(self, function, warm_up):
+            fill_memory(graphed.step.module, most=2, width=6)
+            return super().__call__(function, warm_up)
+
+    eager, graphed = twins()
+    graphed._recorder = Fails()
+    with pytest.warns(UserWarning) as record:
+        assert_equal(eager, graphed, make_batches(30, accumulation=2))
+    assert [str(warning.message)[:23] for warning in record] == [
+        "No CUDA graph can be ma",
+        "Memory does not suffice",
+    ]
+    assert graphed.n_shapes == 0
+
+
 # --- compiled layers ------------------------------------------------------------------
 
 

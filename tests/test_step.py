@@ -1,5 +1,7 @@
 import copy
+import gc
 import math
+import weakref
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -10,7 +12,9 @@ from torch import nn
 
 from skbert.batching import Batch
 from skbert.losses import MultiLabelLoss
+from skbert.stand_ins import StandIns
 from skbert.step import TrainingStep, linear_schedule, parameter_groups
+from skbert.windows import Windows
 
 
 class Bag(nn.Module):
@@ -200,3 +204,137 @@ def test_parts_of_a_large_batch_make_the_same_update(module, monkeypatch):
     assert sizes == [2, 2, 1]
     for ours, theirs in zip(module.parameters(), twin.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs)
+
+
+# --- out of memory --------------------------------------------------------------------
+
+
+class Full:
+    """A hook that stands for a GPU that is full: there is none here.
+
+    Passes of more than so many texts raise torch's own error: in the forward pass, or
+    in the backward pass, when some gradients are there.
+    """
+
+    def __init__(self, module, most, where="forward"):
+        self.most, self.where = most, where
+        self.sizes = []
+        module.register_forward_hook(self)
+
+    def __call__(self, module, inputs, logits):
+        self.sizes.append(len(logits))
+        if len(logits) <= self.most:
+            return
+        if self.where == "forward":
+            self.fail()
+        module.embeddings.weight.register_hook(self.fail)
+
+    def fail(self, *args):
+        if len(args) and self.sizes[-1] <= self.most:
+            return
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+
+def assert_same_weights(module, twin):
+    for ours, theirs in zip(module.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("where", ["forward", "backward"])
+@pytest.mark.parametrize("accumulation", [1, 2, 3])
+def test_a_step_that_does_not_fit_is_done_again_in_parts(module, accumulation, where):
+    twin = copy.deepcopy(module)
+    sizes = [2, 7, 8, 1, 2, 8]  # the first ones of a step fit
+    batches = [
+        make_batch(n, seed=i, ends_step=i % accumulation == accumulation - 1)
+        for i, n in enumerate(sizes)
+    ]
+    full = Full(module, 3, where)
+    step, plain = make_step(module), make_step(twin)
+    with pytest.warns(UserWarning, match="Memory does not suffice for") as caught:
+        losses = [step(batch).item() for batch in batches]
+    assert len(caught) == 1
+    assert losses == pytest.approx([plain(batch).item() for batch in batches])
+    assert_same_weights(module, twin)
+    # Tried twice in vain, with 7 or 8 texts and with 4; afterwards never again.
+    assert sum(size > 3 for size in full.sizes) == 2
+    assert step.schedule.last_epoch == plain.schedule.last_epoch
+
+
+def test_gradients_are_collected_once_more_by_stand_ins(module):
+    twin = copy.deepcopy(module)
+    full = Full(module, 3, "backward")
+    steps = [
+        make_step(m, precision="bf16", collected=StandIns(m, torch.bfloat16).collected)
+        for m in (module, twin)
+    ]
+    batches = [make_batch(8, seed=i, ends_step=i % 2 == 1) for i in range(4)]
+    with pytest.warns(UserWarning, match="Memory does not suffice"):
+        losses = [steps[0](batch).item() for batch in batches]
+    assert sum(size > 3 for size in full.sizes) == 2
+    assert losses == pytest.approx([steps[1](b).item() for b in batches], rel=1e-3)
+    for ours, theirs in zip(module.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-2, atol=1e-4)
+
+
+def test_texts_in_windows_are_never_divided(module):
+    # The first text has so many windows that half of it is more than the mean.
+    counts = torch.tensor([9, 1, 1, 1])
+    batch = replace(make_batch(12), counts=counts, windows=Windows())
+    batch = replace(batch, targets=batch.targets[:4], weights=batch.weights[:4])
+    full = Full(module, 9)
+    twin = copy.deepcopy(module)
+    twin._forward_hooks.clear()
+    with pytest.warns(UserWarning, match="does not suffice for 4 texts"):
+        make_step(module)(batch)
+    assert full.sizes == [12, 10, 9, 1, 1, 1]
+    make_step(twin)(batch)
+    assert_same_weights(module, twin)
+
+
+def test_a_single_text_that_does_not_fit_is_an_error(module):
+    full = Full(module, 0)
+    with (
+        pytest.warns(UserWarning, match="does not suffice for 5 texts"),
+        pytest.raises(torch.OutOfMemoryError),
+    ):
+        make_step(module)(make_batch(5))
+    assert full.sizes == [5, 3, 2, 1]
+
+
+def test_what_was_computed_is_gone_before_the_step_is_done_again(module):
+    alive = []
+
+    class Look(Full):
+        def __call__(self, module, inputs, logits):
+            assert not any(tensor() is not None for tensor in alive)
+            alive.append(weakref.ref(logits))
+            super().__call__(module, inputs, logits)
+
+    gc.disable()
+    try:
+        Look(module, 4)
+        with pytest.warns(UserWarning, match="does not suffice for 8 texts"):
+            make_step(module)(make_batch(8))
+    finally:
+        gc.enable()
+
+
+def test_callbacks_see_the_gradients_of_the_whole_step_once(module):
+    seen = []
+    Full(module, 4)
+
+    def look(batch):
+        seen.append((len(batch), module.head.weight.grad.clone()))
+
+    twin = copy.deepcopy(module)
+    twin._forward_hooks.clear()
+    with pytest.warns(UserWarning, match="does not suffice for 8 texts"):
+        make_step(module, on_grad_computed=look)(make_batch(8))
+    batch = make_batch(8)
+    MultiLabelLoss()(
+        twin(batch.input_ids, batch.attention_mask), batch.targets, batch.weights
+    ).backward()
+    ((n_rows, gradient),) = seen
+    assert n_rows == 8
+    torch.testing.assert_close(gradient, twin.head.weight.grad)

@@ -6,5 +6,6 @@ from faults.fault import Fault
 from faults.folders import FOLDERS
 from faults.kills import KILLS
 from faults.load import LOAD_FAULTS
+from faults.memory import MEMORY_FAULTS
 
-FAULTS: tuple[Fault, ...] = (*KILLS, *FOLDERS, *LOAD_FAULTS)
+FAULTS: tuple[Fault, ...] = (*KILLS, *FOLDERS, *LOAD_FAULTS, *MEMORY_FAULTS)

@@ -1,0 +1,60 @@
+"""Out of memory: the many errors that say it, told apart and made into one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+__all__ = ["is_out_of_memory", "memory_errors"]
+
+# Few libraries have a class for it.
+_MESSAGES = (
+    "can't allocate memory",  # torch's allocator on Linux
+    "not enough memory",  # the same on Windows
+    "Cannot allocate memory",  # the system's own words, from files that are mapped
+    "out of memory",  # drivers, Metal
+    "ALLOC_FAILED",  # cuBLAS, cuDNN
+    "std::bad_alloc",
+)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Say whether an error is about memory, on whatever device."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return any(message in str(error) for message in _MESSAGES)
+
+
+@contextmanager
+def memory_errors(what: str, advice: str) -> Iterator[None]:
+    """Turn whatever says that memory is used up into a `MemoryError` with advice.
+
+    Parameters
+    ----------
+    what : str
+        What needs the memory.
+    advice : str
+        What takes less of it.
+
+    Raises
+    ------
+    MemoryError
+        From the original error, which may be wrapped in others.
+    """
+    try:
+        yield
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause is not None and not is_out_of_memory(cause):
+            cause = cause.__cause__
+        if cause is None:
+            raise
+        message = f"{what} ran out of memory ({_brief(cause)}). {advice}"
+        raise MemoryError(message) from error
+
+
+def _brief(error: BaseException) -> str:
+    # torch adds lines of where in its own code it was, and of environment variables.
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

@@ -218,6 +218,7 @@ REFUSED_LABELS = {
     "lists of names of labels": [["joy"], ["joy", "anger"]],
     "polars Series of lists": pl.Series([["joy"], ["joy", "anger"]]),
     "two columns of one name": pd.DataFrame([[0, 1]], columns=["a", "a"]),
+    "a dictionary of columns": {"a": [0, 1], "b": [1, 0]},
     "three classes in one dimension": [0, 1, 2],
     "one class in one dimension": ["a", "a"],
     "``NaN`` in one dimension": [0, 1, np.nan],

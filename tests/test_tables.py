@@ -3,7 +3,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from skbert.tables import column_names, first_column, hint_to_collect
+from skbert.tables import column_names, first_column, hint_to_collect, shown
 
 COLUMNS = {"text": ["a", "b"], "é 1": ["c", "d"]}
 
@@ -36,3 +36,13 @@ def test_columns_of_any_name_are_columns():
     assert column_names(frame) == ["collect", "column_names"]
     assert first_column(frame).tolist() == [0]
     assert hint_to_collect(frame, "y") == ""
+
+
+def test_a_cell_is_shown_in_a_line_whatever_it_is():
+    class Nameless:
+        def __repr__(self):
+            raise RuntimeError
+
+    assert shown("a") == "'a'"
+    assert shown("a" * 1000) == f"'{'a' * 59}..."
+    assert shown(10**5000) == shown(Nameless()) == "what cannot be shown"

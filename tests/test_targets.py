@@ -144,6 +144,9 @@ def test_given_classes_need_not_all_occur():
         (3, "single int"),
         (pl.LazyFrame({"a": [0, 1]}), "y is a LazyFrame.*pass y.collect()"),
         ("spam", "single str"),
+        ({"a": [0, 1]}, r"y is a dict.*Pass a table of its columns, pd\.DataFrame"),
+        (np.array([[10**400]], dtype=object), "row 0, column 0 is inf"),
+        (np.array([[np.timedelta64(1, "s")]], dtype=object), "row 0, column 0 is date"),
     ],
 )
 def test_anything_else_is_refused_by_name(y, message):

@@ -51,6 +51,8 @@ def test_all_shapes_of_texts_are_taken(convert):
         (sparse.csr_array([[1.0]]), TypeError, "sparse matrix of numbers"),
         ((t for t in TEXTS), TypeError, "generator.*list"),
         ({"a": 1}, TypeError, "single dict"),
+        (pd.NaT, TypeError, "single NaTType"),
+        ([10**5000], TypeError, "row 0 is what cannot be shown .int"),
     ],
 )
 def test_what_is_no_column_of_texts_is_refused(X, error, message):

@@ -115,7 +115,8 @@ def _end(number: int, place: Path) -> None:
     count = (place / "count").stat().st_size
     assert count == n_epochs - max(before, default=0)
     (place / "count").unlink()
-    assert list(place.iterdir()) == []
+    left = [str(path.relative_to(place)) for path in place.rglob("*")]
+    assert not left, left
 
 
 def _count_epochs(path: Path) -> None:

@@ -279,7 +279,7 @@ def test_what_changes_nothing_of_a_fit_starts_nothing_anew(make, emails, change)
         {"dropout": 0.2},
         {"net_callbacks": [Crash(), ("another", Callback())]},
     ],
-    ids=str,
+    ids=lambda changes: ", ".join(changes),
 )
 def test_another_fit_has_a_folder_of_its_own(make, emails, change):
     clf = make(precision="fp32")

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import tempfile
 import warnings
 from collections.abc import Mapping
@@ -109,7 +110,7 @@ class EpochStates:
         else:
             self._can_write = True
             for leftover in self.folder.glob(f"{_SCRATCH}*"):
-                _remove(leftover)
+                shutil.rmtree(leftover, ignore_errors=True)
         return self
 
     def __exit__(self, *error) -> None:
@@ -170,19 +171,18 @@ class EpochStates:
                 _remove(path)
 
     def _write(self, state: EpochState) -> None:
-        handle, name = tempfile.mkstemp(prefix=_SCRATCH, dir=self.folder)
-        os.close(handle)
-        scratch = Path(name)
-        try:
-            save_file(state.tensors, scratch, {"facts": _as_json(state.facts)})
-            with open(scratch, "r+b") as file:
+        # A folder: safetensors has temporary files of its own beside what it writes.
+        with tempfile.TemporaryDirectory(
+            prefix=_SCRATCH, dir=self.folder, ignore_cleanup_errors=True
+        ) as scratch:
+            path = Path(scratch) / "state"
+            save_file(state.tensors, path, {"facts": _as_json(state.facts)})
+            with open(path, "r+b") as file:
                 digest = _digest(file)
                 os.fsync(file.fileno())
-            final = f"epoch-{state.epoch:04}-{digest}.safetensors"
-            scratch.replace(self.folder / final)
+            name = f"epoch-{state.epoch:04}-{digest}.safetensors"
+            path.replace(self.folder / name)
             _sync_folder(self.folder)
-        finally:
-            _remove(scratch)
         for _, path in self._files()[:-_KEPT]:
             _remove(path)
 

@@ -153,7 +153,8 @@ def test_where_all_are_damaged_there_is_no_state(folder):
 
 def test_what_a_killed_process_was_writing_is_removed(folder):
     (whole,) = write(folder, 1)
-    (folder / "writing-abc").write_bytes(b"half")
+    (folder / "writing-abc").mkdir()
+    (folder / "writing-abc" / ".tmpXyz").write_bytes(b"half")
     with EpochStates(folder) as states:
         assert states.newest == 1
         assert not (folder / "writing-abc").exists()

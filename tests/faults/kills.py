@@ -56,15 +56,31 @@ def kill_in_a_write(seed: int) -> None:
     rng = np.random.default_rng(seed)
     number = seed % len(VARIANTS)
     with _checkpoint_dir() as place:
-        # A fit runs 277 of those lines, and writes four states or five.
-        at_first = _die_at_line, (int(rng.integers(1, 270)),)
+        # A fit runs more than 250 of those lines, and writes four states or five.
+        how = (
+            (_die_at_line, (int(rng.integers(1, 250)),)),
+            (_die_at_byte, (int(rng.integers(1, 5)), rng.random())),
+        )
+        if rng.random() < 0.3:
+            _kill_when_seen(number, place)
+        else:
+            _let_die(number, place, *how[rng.integers(2)])
         if rng.random() < 0.5:
-            at_first = _die_at_byte, (int(rng.integers(1, 5)), rng.random())
-        later = _die_at_line, (int(rng.integers(1, 40)),)
-        for prepare, args in (at_first, later)[: rng.integers(1, 3)]:
-            with Fit(number, place, prepare, args) as doomed:
-                doomed.assert_killed()
+            _let_die(number, place, _die_at_line, (int(rng.integers(1, 40)),))
         _end(number, place)
+
+
+def _let_die(number: int, place: Path, prepare, args) -> None:
+    with Fit(number, place, prepare, args) as doomed:
+        doomed.assert_killed()
+
+
+def _kill_when_seen(number: int, place: Path) -> None:
+    """Kill a fit as soon as there is something of a state, wherever it is by then."""
+    with Fit(number, place) as doomed:
+        while not any(place.glob("*/writing-*/*")):
+            assert doomed.process.is_alive()
+        doomed.kill()
 
 
 def _die_at_line(countdown: int) -> None:
@@ -195,8 +211,7 @@ def _damage(rng: np.random.Generator, change) -> None:
 def _killed(number: int) -> Path:
     """Return the folder that a fit left, killed when it wrote its fourth state."""
     place = Path(tempfile.mkdtemp(dir=folder()))
-    with Fit(number, place, _die_at_byte, (4, 0.5)) as doomed:
-        doomed.assert_killed()
+    _let_die(number, place, _die_at_byte, (4, 0.5))
     assert epochs(place) == [2, 3]
     return place
 

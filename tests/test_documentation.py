@@ -18,7 +18,6 @@ import pytest
 
 import skbert
 import skbert.metrics
-from faults.all_faults import FAULTS
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 README = REPOSITORY / "README.md"
@@ -186,20 +185,3 @@ def test_each_cell_of_the_notebook_has_a_line_that_the_example_runs():
             assert replacement.startswith(("*nothing*", "parameters"))
         elif code[1] not in RUN_BY_MAKE:
             assert code[1] in example, f"cell {cell}"
-
-
-def test_every_promise_stands_beside_a_test_or_fault_that_is_there():
-    page = (REPOSITORY / "docs" / "reliability.md").read_text()
-    rows = re.findall(r"^\| (?!promise|---)(.+) \| (.+) \|$", page, re.M)
-    assert len(rows) > 20
-    names = {fault.name for fault in FAULTS}
-    for promise, evidence in rows:
-        tests = re.findall(r"`(test_\w+\.py)::(\w+)`", evidence)
-        faults = re.findall(r'"([^"]+)"', evidence)
-        assert tests or faults, promise
-        for module, name in tests:
-            source = (REPOSITORY / "tests" / module).read_text()
-            assert f"def {name}(" in source, f"{module}::{name}"
-        for fault in faults:
-            start = fault.removesuffix("...")
-            assert any(name.startswith(start) for name in names), fault

@@ -52,7 +52,16 @@ _WITHOUT_WARNINGS = SharedContext(_without_warnings)
 
 
 def undefined_scores_ignored() -> SharedContext:
-    """Return the context in which no score warns of what is not defined."""
+    """Return the context in which no score warns of what is not defined.
+
+    Examples
+    --------
+    >>> from sklearn.metrics import f1_score
+    >>> from skbert.scoring import undefined_scores_ignored
+    >>> with undefined_scores_ignored():
+    ...     f1_score([0, 0], [0, 0])
+    0.0
+    """
     return _WITHOUT_WARNINGS
 
 

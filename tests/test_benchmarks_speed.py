@@ -622,4 +622,4 @@ def test_help_says_how_to_run_a_script(load, name, capsys):
         load(name).main(["--help"])
     assert end.value.code == 0
     assert f"python benchmarks/{name}.py" in (output := capsys.readouterr().out)
-    assert ("--processor-time" in output) == (name != "figure")
+    assert ("--processor-time" in output) == (name not in ("figure", "soak"))

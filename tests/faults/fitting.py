@@ -165,6 +165,10 @@ class Fit:
         """Wait until everything is imported, and `fit` is called."""
         assert self._receiver.recv() == "started"
 
+    def is_over(self) -> bool:
+        """Say whether the fit has ended, in whatever way."""
+        return self._receiver.poll()
+
     def kill(self) -> None:
         """Kill the process as the kernel does it."""
         if self.process.is_alive():

@@ -78,9 +78,12 @@ def _let_die(number: int, place: Path, prepare, args) -> None:
 def _kill_when_seen(number: int, place: Path) -> None:
     """Kill a fit as soon as there is something of a state, wherever it is by then."""
     with Fit(number, place) as doomed:
-        while not any(place.glob("*/writing-*/*")):
-            assert doomed.process.is_alive()
+        doomed.wait_for_start()
+        while not (seen := any(place.glob("*/writing-*/*"))) and not doomed.is_over():
+            pass
         doomed.kill()
+    if not seen:
+        _kill_when_seen(number, place)
 
 
 def _die_at_line(countdown: int) -> None:

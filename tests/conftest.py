@@ -95,6 +95,27 @@ def quick_settings(tiny_bert):
     }
 
 
+@pytest.fixture
+def make(tiny_bert):
+    """Give a function that makes a classifier of the tiny BERT."""
+    from skbert import TransformerMultiLabelClassifier
+
+    def make(**params):
+        settings = {
+            "model": str(tiny_bert),
+            "pooling": "mean",
+            "max_length": 64,
+            "max_epochs": 2,
+            "batch_size": 8,
+            "learning_rate": 3e-3,
+            "device": "cpu",
+            "random_state": 0,
+        }
+        return TransformerMultiLabelClassifier(**(settings | params))
+
+    return make
+
+
 @pytest.fixture(scope="session")
 def minilm():
     """Give the folder of the packaged all-MiniLM-L6-v2."""

@@ -20,26 +20,6 @@ from skbert import TransformerMultiLabelClassifier
 FAMILIES = ("bert", "roberta", "deberta", "distilbert", "canine")
 
 
-@pytest.fixture
-def make(tiny_bert):
-    """Give a function that makes a classifier of the tiny BERT."""
-
-    def make(**params):
-        settings = {
-            "model": str(tiny_bert),
-            "pooling": "mean",
-            "max_length": 64,
-            "max_epochs": 2,
-            "batch_size": 8,
-            "learning_rate": 3e-3,
-            "device": "cpu",
-            "random_state": 0,
-        }
-        return TransformerMultiLabelClassifier(**(settings | params))
-
-    return make
-
-
 # --- it learns ------------------------------------------------------------------------
 
 

@@ -6,6 +6,7 @@ import os
 import tempfile
 import warnings
 import weakref
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,7 +14,6 @@ import torch
 from skorch.callbacks import Callback
 
 import skbert.frozen
-from skbert import TransformerMultiLabelClassifier
 
 EVENTS = (
     "on_train_begin",
@@ -27,22 +27,8 @@ EVENTS = (
 
 
 @pytest.fixture
-def make(tiny_bert):
-    def make(**params):
-        settings = {
-            "model": str(tiny_bert),
-            "pooling": "mean",
-            "max_length": 64,
-            "max_epochs": 2,
-            "batch_size": 8,
-            "learning_rate": 3e-3,
-            "trainable_layers": 1,
-            "device": "cpu",
-            "random_state": 0,
-        }
-        return TransformerMultiLabelClassifier(**(settings | params))
-
-    return make
+def make(make):
+    return partial(make, trainable_layers=1)
 
 
 class Fail(Callback):

@@ -7,6 +7,7 @@ import pickle
 import sys
 import tempfile
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,23 +23,8 @@ from skbert.frozen import FrozenStates
 
 
 @pytest.fixture
-def make(tiny_bert):
-    def make(**params):
-        settings = {
-            "model": str(tiny_bert),
-            "pooling": "mean",
-            "trainable_layers": 1,
-            "max_length": 64,
-            "max_epochs": 3,
-            "batch_size": 8,
-            "learning_rate": 3e-3,
-            "precision": "fp32",
-            "device": "cpu",
-            "random_state": 0,
-        }
-        return TransformerMultiLabelClassifier(**(settings | params))
-
-    return make
+def make(make):
+    return partial(make, trainable_layers=1, max_epochs=3, precision="fp32")
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import pytest
 import torch
 from skorch.callbacks import Callback
 
-from skbert import TransformerMultiLabelClassifier
 from skbert.losses import MultiLabelLoss
 from skbert.targets import CONSTANT_LABELS, encode_targets
 
@@ -22,24 +21,6 @@ LOSS_PARAMS = [
         for clip in (0.0, 0.05, 1.0)
     ),
 ]
-
-
-@pytest.fixture
-def make(tiny_bert):
-    def make(**params):
-        settings = {
-            "model": str(tiny_bert),
-            "pooling": "mean",
-            "max_length": 64,
-            "max_epochs": 2,
-            "batch_size": 8,
-            "learning_rate": 3e-3,
-            "device": "cpu",
-            "random_state": 0,
-        }
-        return TransformerMultiLabelClassifier(**(settings | params))
-
-    return make
 
 
 def assert_sound(clf, X):

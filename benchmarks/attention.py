@@ -21,7 +21,8 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from skbert.batching import Batch
-from skbert.checkpoint import DEFAULT_MODEL, load_config, open_checkpoint
+from skbert.checkpoint import DEFAULT_MODEL, open_checkpoint
+from skbert.configuration import load_config
 from skbert.losses import MultiLabelLoss
 from skbert.module import build_module
 from skbert.step import TrainingStep, linear_schedule, parameter_groups

@@ -58,7 +58,7 @@ from timing import (
     take_turns,
 )
 
-from skbert.checkpoint import load_config
+from skbert.configuration import load_config
 from skbert.device import resolve_device, resolve_precision
 
 NOTEBOOK_BATCH_SIZE = 8

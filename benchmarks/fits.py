@@ -30,7 +30,8 @@ from transformers import (
 )
 
 from skbert import TransformerMultiLabelClassifier
-from skbert.checkpoint import open_checkpoint, quiet_transformers
+from skbert.checkpoint import open_checkpoint
+from skbert.silence import quiet_transformers
 from skbert.tokenization import tokenize
 
 

@@ -60,8 +60,9 @@ from timing import (
 from transformers import pipeline
 
 from skbert import TransformerMultiLabelClassifier
-from skbert.checkpoint import load_config, quiet_transformers
+from skbert.configuration import load_config
 from skbert.device import resolve_device
+from skbert.silence import quiet_transformers
 
 BATCH_SIZES = (1, 8, 32, 64)
 N_TRAINING_TEXTS = 64

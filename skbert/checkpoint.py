@@ -4,44 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
-import transformers
-from huggingface_hub.utils import (  # type: ignore[attr-defined] # documented there
-    are_progress_bars_disabled,
-    disable_progress_bars,
-    enable_progress_bars,
-)
-from transformers import (
-    CONFIG_MAPPING,
-    AutoTokenizer,
-    PreTrainedConfig,
-    PreTrainedTokenizerBase,
-)
-from transformers.utils import DummyObject  # type: ignore[attr-defined]
+from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
+from skbert.configuration import load_config
 from skbert.folder import ModelFormatError, check_folder, count_weights, read_json
 from skbert.padding import Padding
-from skbert.shared_context import SharedContext
+from skbert.silence import quiet_transformers
 from skbert.structure import EncoderStructure, encoder_structure
+from skbert.tokenizer import check_vocabulary, load_tokenizer
 
 __all__ = [
     "DEFAULT_MODEL",
     "Checkpoint",
-    "ModelFormatError",
-    "check_vocabulary",
-    "load_config",
     "load_structure",
-    "load_tokenizer",
     "open_checkpoint",
-    "quiet_transformers",
-    "read_json",
     "resolve_model",
 ]
 
@@ -61,64 +42,6 @@ _HUB_FILES = [
     "*.jinja",
 ]
 _HUB_IGNORED = ["onnx/*", "openvino/*"]
-
-# Fields of a configuration that are no part of what is computed. They would bring code,
-# kernels or weights from elsewhere, or change the form in which a model answers.
-_IGNORED_FIELDS = {
-    "auto_map",
-    "attn_implementation",
-    "_attn_implementation",
-    "experts_implementation",
-    "_experts_implementation",
-    "fusion_config",
-    "transformers_weights",
-    "chunk_size_feed_forward",
-    "output_attentions",
-    "output_hidden_states",
-    "return_dict",
-    "torchscript",
-}
-
-# The longest vocabulary (XLM-V's) has 901,629 tokens; few models read more than that.
-_LARGEST_SIZE = 2**20
-
-# Names of so many labels are made up where the configuration gives their number alone.
-_MOST_LABELS = 2**16
-
-# Texts that every tokenizer takes: what fails on them fails always.
-_PROBES = ["", "A short text, with 2 commas, 3 digits (42) & a_word.", "a" * 100 + "!"]
-
-# What goes wrong without any fault of the folder.
-_NOT_OF_A_FOLDER = (KeyboardInterrupt, SystemExit, GeneratorExit, MemoryError)
-
-
-def quiet_transformers() -> SharedContext:
-    """Return the context in which transformers prints no bars and no notes."""
-    return _QUIET
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    logging = transformers.utils.logging
-    verbosity = logging.get_verbosity()
-    had_bars = logging.is_progress_bar_enabled()
-    # transformers switches the hub's bars along with its own.
-    hub_had_bars = not are_progress_bars_disabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if had_bars:
-            logging.enable_progress_bar()
-        if hub_had_bars:
-            enable_progress_bars()
-        else:
-            disable_progress_bars()
-
-
-_QUIET = SharedContext(_silence)
 
 
 def resolve_model(
@@ -300,134 +223,6 @@ def _offline_message(name: str, local_files_only: bool) -> str:
     )
 
 
-def load_config(folder: Path) -> PreTrainedConfig:
-    """Load a model folder's configuration; never runs code from the folder.
-
-    Raises
-    ------
-    ModelFormatError
-        If it is damaged, of an unknown architecture, or wants its own code.
-    """
-    path = folder / "config.json"
-    raw = read_json(path)
-    model_type = raw.get("model_type")
-    if not isinstance(model_type, str) or model_type not in CONFIG_MAPPING:
-        own_code = " It brings its own code, which skbert does not run." * (
-            "auto_map" in raw
-        )
-        raise ModelFormatError(
-            f"{path}: transformers {transformers.__version__} does not know the "
-            f"model_type {model_type!r}.{own_code}"
-        )
-    if raw.get("quantization_config") is not None:
-        raise ModelFormatError(
-            f"{path}: the model is quantized (quantization_config), which skbert does "
-            "not read. Use the model that it was made of."
-        )
-    _check_sizes(path, raw)
-    kept = {name: value for name, value in raw.items() if name not in _IGNORED_FIELDS}
-    try:
-        with quiet_transformers():
-            config = CONFIG_MAPPING[model_type].from_dict(kept)
-    except Exception as error:
-        raise ModelFormatError(
-            f"{path} is not a valid configuration: {error}"
-        ) from error
-    config.name_or_path = str(folder)
-    return config
-
-
-def _check_sizes(path: Path, raw: Any, name: str = "") -> None:
-    """Refuse numbers that make lists of gigabytes before any weight is looked at."""
-    if isinstance(raw, dict):
-        for key, value in raw.items():
-            _check_sizes(path, value, key)
-    elif isinstance(raw, list):
-        for value in raw:
-            _check_sizes(path, value, name)
-    elif isinstance(raw, int) and "theta" not in name:
-        most = _MOST_LABELS if name == "num_labels" else _LARGEST_SIZE
-        if not -most <= raw <= most:
-            raise ModelFormatError(
-                f"{path}: {name!r} is a number of {len(str(abs(raw)))} digits; no "
-                "model is that large."
-            )
-
-
-def load_tokenizer(
-    folder: Path, config: PreTrainedConfig | None = None
-) -> PreTrainedTokenizerBase:
-    """Load a model folder's tokenizer; never runs code from the folder.
-
-    Parameters
-    ----------
-    folder : Path
-    config : PreTrainedConfig, optional
-        Of the folder; read if it is not given.
-
-    Raises
-    ------
-    ModelFormatError
-        If there is none or it is damaged.
-    """
-    config = config or load_config(folder)
-    _check_tokenizer_class(folder, config)
-    try:
-        with quiet_transformers():
-            tokenizer = AutoTokenizer.from_pretrained(
-                folder, config=config, trust_remote_code=False
-            )
-            tokenizer(_PROBES)
-    except _NOT_OF_A_FOLDER:
-        raise
-    except BaseException as error:  # panics of the tokenizers library are no Exception
-        raise ModelFormatError(
-            f"{folder} has no tokenizer that can be loaded: {error}"
-            f"{_sentencepiece_hint(folder)}"
-        ) from error
-    # transformers makes up an empty vocabulary where the files are missing. CANINE
-    # needs none, and no name here.
-    names = set(tokenizer.vocab_files_names.values())
-    if names and not any((folder / name).is_file() for name in names):
-        raise ModelFormatError(
-            f"{folder} has no tokenizer: none of {', '.join(sorted(names))} is there."
-        )
-    if not names and not (folder / "tokenizer_config.json").is_file():
-        raise ModelFormatError(f"{folder} has no tokenizer: no tokenizer_config.json.")
-    return tokenizer
-
-
-def _check_tokenizer_class(folder: Path, config: PreTrainedConfig) -> None:
-    """Refuse a class of transformers that is none: it would load what it likes."""
-    names = [getattr(config, "tokenizer_class", None)]
-    path = folder / "tokenizer_config.json"
-    if path.is_file():
-        settings = read_json(path)
-        names.append(settings.get("tokenizer_class"))
-        if "fast_tokenizer_files" in settings:
-            raise ModelFormatError(f"{path}: 'fast_tokenizer_files' is not supported.")
-    for name in names:
-        if name is None:
-            continue
-        found = getattr(transformers, name, None) if isinstance(name, str) else name
-        # A class whose package is not installed is a dummy, which names the package.
-        if found is None or isinstance(found, DummyObject):
-            continue
-        if not (isinstance(found, type) and issubclass(found, PreTrainedTokenizerBase)):
-            raise ModelFormatError(f"{folder}: {name!r} is no class of a tokenizer.")
-
-
-def _sentencepiece_hint(folder: Path) -> str:
-    """Say what reading the folder's tokenizer asks for; transformers names others."""
-    models = sorted(path.name for path in folder.glob("*.model"))
-    if not models or (folder / "tokenizer.json").is_file():
-        return ""
-    return (
-        f" ({models[0]} is a sentencepiece model: reading it needs the packages "
-        "sentencepiece and protobuf: pip install 'skbert[sentencepiece]'.)"
-    )
-
-
 def _uses_mean_pooling(folder: Path) -> bool:
     """Say whether the folder declares mean pooling (sentence-transformers does)."""
     path = folder / "1_Pooling" / "config.json"
@@ -519,25 +314,3 @@ def load_structure(folder: Path, config: PreTrainedConfig) -> EncoderStructure:
         raise ModelFormatError(
             f"{folder / 'config.json'} describes no model that can be built: {error}"
         ) from error
-
-
-def check_vocabulary(
-    folder: Path, tokenizer: PreTrainedTokenizerBase, structure: EncoderStructure
-) -> None:
-    """Check that the model knows all tokens; on a GPU one that it does not is fatal.
-
-    Raises
-    ------
-    ModelFormatError
-        If the tokenizer has one that is beyond the table of embeddings.
-    """
-    if structure.n_tokens is None:
-        return
-    ids = {*tokenizer.get_vocab().values(), *tokenizer.all_special_ids}
-    ids.update(*tokenizer(_PROBES)["input_ids"])
-    if min(ids) < 0 or max(ids) >= structure.n_tokens:
-        raise ModelFormatError(
-            f"{folder}: the tokenizer has the tokens {min(ids)} to {max(ids)}, but the "
-            f"model has embeddings of 0 to {structure.n_tokens - 1}. They belong to "
-            "different models, or the model was not resized for added tokens."
-        )

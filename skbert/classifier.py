@@ -13,14 +13,10 @@ from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from skbert.checkpoint import (
-    DEFAULT_MODEL,
-    Checkpoint,
-    ModelFormatError,
-    resolve_model,
-)
+from skbert.checkpoint import DEFAULT_MODEL, Checkpoint, resolve_model
 from skbert.checks import check_long_text_params
 from skbert.device import resolve_device
+from skbert.folder import ModelFormatError
 from skbert.net import MultiLabelNet
 from skbert.out_of_memory import memory_errors
 from skbert.persistence import SavedModel, load_model, save_model

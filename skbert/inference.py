@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from skbert.batching import sent
-from skbert.checkpoint import quiet_transformers
 from skbert.device import autocast
 from skbert.graphs import GraphedForward
 from skbert.out_of_memory import is_out_of_memory
 from skbert.padding import Padding
 from skbert.prediction_batches import PredictionBatches
 from skbert.recorder import Recorder
+from skbert.silence import quiet_transformers
 from skbert.tokenization import RaggedTokens, Tokens
 
 __all__ = ["Predictor", "working_precision"]

@@ -14,15 +14,12 @@ import transformers
 from safetensors.torch import save_file
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
-from skbert.checkpoint import (
-    check_vocabulary,
-    load_config,
-    load_structure,
-    load_tokenizer,
-    quiet_transformers,
-)
+from skbert.checkpoint import load_structure
+from skbert.configuration import load_config
 from skbert.folder import ModelFormatError, check_numbers, load_tensors, read_json
 from skbert.module import MeanPoolingClassifier, NativeClassifier, build_module
+from skbert.silence import quiet_transformers
+from skbert.tokenizer import check_vocabulary, load_tokenizer
 
 __all__ = ["FORMAT_VERSION", "SavedModel", "load_model", "save_model"]
 

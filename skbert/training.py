@@ -12,7 +12,6 @@ import torch
 import transformers
 
 from skbert import __version__
-from skbert.checkpoint import quiet_transformers
 from skbert.device import resolve_precision
 from skbert.epoch_states import EpochStates
 from skbert.fingerprint import fingerprint
@@ -23,6 +22,7 @@ from skbert.net import MultiLabelNet
 from skbert.padding import Padding
 from skbert.plan import FitPlan
 from skbert.randomness import isolated_random_state
+from skbert.silence import quiet_transformers
 
 __all__ = ["prediction_net", "train"]
 

@@ -9,7 +9,7 @@ from transformers import AutoModel
 
 from skbert import attention
 from skbert.attention import attend, use_fast_attention
-from skbert.checkpoint import load_config
+from skbert.configuration import load_config
 from skbert.module import build_module
 
 

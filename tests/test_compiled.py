@@ -3,8 +3,8 @@ import torch
 from torch import nn
 
 import skbert.compiled
-from skbert.checkpoint import load_config
 from skbert.compiled import CompiledLayers, worth_compiling
+from skbert.configuration import load_config
 from skbert.module import build_module
 from skbert.structure import encoder_layers
 

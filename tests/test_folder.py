@@ -11,12 +11,7 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
-from skbert.checkpoint import (
-    load_tokenizer,
-    open_checkpoint,
-    quiet_transformers,
-    resolve_model,
-)
+from skbert.checkpoint import open_checkpoint, resolve_model
 from skbert.folder import (
     ModelFormatError,
     WeightCount,
@@ -25,6 +20,8 @@ from skbert.folder import (
     load_weights,
     read_json,
 )
+from skbert.silence import quiet_transformers
+from skbert.tokenizer import load_tokenizer
 
 
 @pytest.fixture

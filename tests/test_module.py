@@ -7,7 +7,8 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoModelForSequenceClassification
 
 from checkpoints import make_checkpoint
-from skbert.checkpoint import ModelFormatError, load_config
+from skbert.configuration import load_config
+from skbert.folder import ModelFormatError
 from skbert.module import build_module
 
 FAMILIES = ("bert", "roberta", "deberta", "distilbert", "canine")

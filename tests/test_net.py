@@ -11,7 +11,7 @@ from skorch.callbacks import Callback
 
 import skbert.net
 from skbert.batching import LabelledTokens
-from skbert.checkpoint import load_config, load_tokenizer
+from skbert.configuration import load_config
 from skbert.epoch_states import EpochStates
 from skbert.losses import MultiLabelLoss
 from skbert.module import build_module
@@ -19,6 +19,7 @@ from skbert.net import MultiLabelNet, TrainingSets
 from skbert.padding import Padding
 from skbert.targets import encode_targets
 from skbert.tokenization import tokenize
+from skbert.tokenizer import load_tokenizer
 
 
 @pytest.fixture

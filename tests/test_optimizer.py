@@ -3,7 +3,7 @@ import copy
 import pytest
 import torch
 
-from skbert.checkpoint import load_config
+from skbert.configuration import load_config
 from skbert.module import build_module
 from skbert.optimizer import continue_optimizer, make_optimizer
 from skbert.step import linear_schedule

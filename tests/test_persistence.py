@@ -20,7 +20,8 @@ from skorch.callbacks import Callback
 import skbert.persistence
 from checkpoints import make_checkpoint
 from skbert import TransformerMultiLabelClassifier
-from skbert.checkpoint import ModelFormatError, open_checkpoint
+from skbert.checkpoint import open_checkpoint
+from skbert.folder import ModelFormatError
 from skbert.persistence import FORMAT_VERSION, load_model, save_model
 
 WITH_VOCABULARY = ("bert", "roberta", "deberta", "distilbert")

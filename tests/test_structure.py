@@ -3,7 +3,7 @@ import torch
 from transformers import AutoConfig, AutoModel
 
 from checkpoints import MAX_LENGTH, N_LAYERS
-from skbert.checkpoint import load_config
+from skbert.configuration import load_config
 from skbert.module import build_module
 from skbert.structure import encoder_layers, encoder_structure, freeze
 

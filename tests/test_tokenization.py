@@ -6,8 +6,8 @@ from tokenizers import Regex, pre_tokenizers
 from transformers import AutoTokenizer
 
 from skbert import tokenization
-from skbert.checkpoint import load_tokenizer
 from skbert.tokenization import check_texts, tokenize
+from skbert.tokenizer import load_tokenizer
 
 TEXTS = ["The invoice is attached.", "", "Hello again, this is a note."]
 

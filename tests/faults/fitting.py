@@ -41,7 +41,7 @@ def folder() -> Path:
 @cache
 def model() -> Path:
     """Return the folder of a tiny random BERT."""
-    from skbert.checkpoint import quiet_transformers
+    from skbert.silence import quiet_transformers
 
     with quiet_transformers():
         return make_checkpoint("bert", folder() / "bert")

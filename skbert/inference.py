@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skbert.batching import sent
+from skbert.batching import prediction_tokens, sent
 from skbert.device import autocast
+from skbert.few_shapes import forward_in_few_shapes
 from skbert.graphs import GraphedForward
 from skbert.out_of_memory import is_out_of_memory
 from skbert.padding import Padding
@@ -58,6 +59,9 @@ class Predictor:
         # Not a method: that would hold the predictor, which holds who holds the method,
         # and both the module, until garbage is collected.
         forward = partial(_forward, module, device, precision)
+        if device.type == "cpu" and precision != "fp32":
+            budget = prediction_tokens(device)
+            forward = partial(forward_in_few_shapes, forward, padding, budget)
         self._graphs = None
         if record is not None:
             self._graphs = GraphedForward(forward, record=record)

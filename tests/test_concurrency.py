@@ -277,7 +277,7 @@ def test_the_state_of_the_process_is_left_alone(model, tmp_path):
 
 
 AFTER_A_FORK = """
-import os, sys
+import os, signal, sys
 import numpy as np, torch
 from skbert import TransformerMultiLabelClassifier
 
@@ -294,6 +294,7 @@ clf = make().fit(texts, y)
 expected = clf.predict_proba(texts)
 child = os.fork()
 if child == 0:
+    signal.alarm(280)  # where it hangs it must not outlive the test
     status = 1
     try:
         proba = clf.predict_proba(texts)

@@ -12,6 +12,7 @@ and now and then on what is no text. Two kinds of calls take turns:
   the batch by what else is in the call, so that each answer must be that of its text
   alone within TOLERANCE of the precision.
 
+Each thread begins with the largest call of all, so that memory has seen the whole load.
 Resident memory (VmRSS of Linux) is read each second. "first minute" is the most that
 it was in the first minute, or in the first third of a shorter run; "growth" how much
 more the most of the rest is. The exit status is 1 where an answer was wrong, or growth
@@ -178,6 +179,9 @@ class Soak:
 
     def _work(self, number: int, deadline: float) -> None:
         rng = np.random.default_rng([self.seed, number])
+        # All threads at once make the largest call, so that the first minute has seen
+        # what the load takes: what comes later is growth, and not a larger load.
+        self._timed(Call("predict_proba", rng.integers(N_TEXTS, size=MOST_TEXTS)))
         kinds: list[Callable[[np.random.Generator], None]]
         kinds = [self._known_call, self._new_call] * 8 + [self._wrong_call]
         while time.perf_counter() < deadline:

@@ -1,5 +1,6 @@
 """Fixtures for all tests: tiny checkpoints, invented e-mails, and where data lies."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -32,6 +33,15 @@ def one_torch_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def imports_are_no_garbage():
+    """Let the collector pass over what was imported: it takes most of its time."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

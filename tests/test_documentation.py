@@ -56,6 +56,13 @@ def shell_commands():
                     yield path.name, command
 
 
+COMMANDS = sorted(set(shell_commands()))
+
+
+def runs_make(command):
+    return command.startswith("make ") and command not in RUN_BY_MAKE
+
+
 def run_python(path, folder):
     """Run a script as a user would, without a screen."""
     done = subprocess.run(
@@ -87,8 +94,16 @@ def test_pages_show_python_as_doctests_or_from_examples(path):
         assert (path.parent / name).resolve().parent == REPOSITORY / "examples"
 
 
-@pytest.mark.parametrize(("page", "command"), sorted(set(shell_commands())))
-def test_a_shell_command_runs_as_written(page, command, tmp_path, emails, minilm):
+@pytest.mark.newcomer
+@pytest.mark.parametrize("command", [name for _, name in COMMANDS if runs_make(name)])
+def test_a_target_runs_as_written(command, tmp_path, emails, minilm):
+    run_make(command, tmp_path, emails)
+
+
+@pytest.mark.parametrize(
+    ("page", "command"), [pair for pair in COMMANDS if not runs_make(pair[1])]
+)
+def test_a_shell_command_is_right(page, command):
     if command in RUN_BY_MAKE:
         target = RUN_BY_MAKE[command]
         in_ci = (REPOSITORY / ".ci" / "run").read_text()
@@ -96,8 +111,6 @@ def test_a_shell_command_runs_as_written(page, command, tmp_path, emails, minilm
         recipe = re.search(rf"^{target}:.*\n((?:\t.*\n)+)", MAKEFILE, re.M)[1]
         recipe = recipe.replace("$(MAKE)", "make")
         assert command in recipe or command == f"make {target}"
-    elif command.startswith("make "):
-        run_make(command, tmp_path, emails)
     elif command.startswith("pip install "):
         check_extras(command)
     else:

@@ -163,19 +163,6 @@ def test_a_fit_and_predictions_of_others_do_not_disturb_each_other(
         assert clf.history_[-1]["train_loss"] == alone.history_[-1]["train_loss"]
 
 
-@pytest.mark.parametrize("backend", ["threading", "loky"])
-def test_joblib_predicts_in_parallel(make, emails, backend):
-    X, y = emails
-    clf = make().fit(X, y)
-    parts = [X[:20], X[20:], X]
-    with joblib.parallel_config(backend):
-        answers = joblib.Parallel(n_jobs=2)(
-            joblib.delayed(clf.predict_proba)(part) for part in parts
-        )
-    for part, proba in zip(parts, answers, strict=True):
-        np.testing.assert_array_equal(proba, clf.predict_proba(part))
-
-
 # --- what belongs to the whole process ------------------------------------------------
 
 

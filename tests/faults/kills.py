@@ -322,7 +322,7 @@ def interrupt(seed: int) -> None:
 KILLS = (
     Fault("fit killed at any moment", kill_at_any_moment, 1, 5, 20),
     Fault("fit killed in a write", kill_in_a_write, 1, 5, 20),
-    Fault("state of a fit cut", cut_a_file, 2, 20, 100),
+    Fault("state of a fit cut", cut_a_file, 1, 20, 100),
     Fault("bit of a fit's state flipped", flip_a_bit, 2, 20, 100),
     Fault("disk full in a fit", fill_the_disk, 1, 5, 20),
     Fault("same fit twice at once", fit_twice_at_once, 1, 4, 20),

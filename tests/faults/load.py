@@ -141,7 +141,7 @@ def _million_empty_texts(seed: int) -> None:
 
 
 LOAD_FAULTS = (
-    Fault("16 threads, one estimator", _sixteen_threads, 3, 20, 200),
+    Fault("16 threads, one estimator", _sixteen_threads, 1, 20, 200),
     Fault("16 threads, just loaded", _first_use_by_sixteen_threads, 3, 20, 200),
     Fault("fork after a fit", _fork_after_a_fit, 2, 10, 50),
     Fault("10 MB in one line", _line_of_ten_megabytes, 2, 10, 50),

@@ -18,13 +18,16 @@ _MESSAGES = (
     "ALLOC_FAILED",  # cuBLAS, cuDNN
     "std::bad_alloc",
 )
+# oneDNN's, where it gets no memory for code. With more words it is about something else.
+_ONEDNN = "could not create a primitive"
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Say whether an error is about memory, on whatever device."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
-    return any(message in str(error) for message in _MESSAGES)
+    said = str(error)
+    return said == _ONEDNN or any(message in said for message in _MESSAGES)
 
 
 @contextmanager

@@ -37,6 +37,7 @@ def test_real_errors_are_known(allocate):
         RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"),
         RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate"),
         OSError(errno.ENOMEM, "Cannot allocate memory"),
+        RuntimeError("could not create a primitive"),
     ],
     ids=str,
 )
@@ -50,6 +51,7 @@ def test_errors_of_other_machines_are_known(error):
         RuntimeError("mat1 and mat2 shapes cannot be multiplied"),
         OSError(errno.ENOSPC, "No space left on device"),
         ValueError("The training loss became nan"),
+        RuntimeError("could not create a primitive descriptor for a matmul primitive"),
     ],
     ids=str,
 )

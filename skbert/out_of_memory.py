@@ -18,7 +18,7 @@ _MESSAGES = (
     "ALLOC_FAILED",  # cuBLAS, cuDNN
     "std::bad_alloc",
 )
-# oneDNN's, where it gets no memory for code. With more words it is about something else.
+# oneDNN gets no memory for code. With more words it is about something else.
 _ONEDNN = "could not create a primitive"
 
 

@@ -89,7 +89,7 @@ def test_a_file_is_safetensors_with_its_checksum_in_its_name(folder):
 def test_the_history_may_hold_what_json_does_not_know(folder):
     facts = {"a": np.float64(0.1), "b": np.arange(2), "c": np.bool_(True), "d": {1}}
     with EpochStates(folder) as states:
-        states.save(EpochState(1, {}, facts))
+        states.save(EpochState(1, state(1).tensors, facts))
         read = states.load().facts
     assert read == {"a": 0.1, "b": [0, 1], "c": True, "d": "{1}"}
 
@@ -97,7 +97,7 @@ def test_the_history_may_hold_what_json_does_not_know(folder):
 def test_numbers_come_back_to_the_bit(folder):
     numbers = [0.1, 1 / 3, 5e-324, -0.0, float("inf"), 2.0**0.5]
     with EpochStates(folder) as states:
-        states.save(EpochState(1, {}, {"numbers": numbers}))
+        states.save(EpochState(1, state(1).tensors, {"numbers": numbers}))
         read = states.load().facts["numbers"]
     assert list(map(float.hex, read)) == list(map(float.hex, numbers))
 

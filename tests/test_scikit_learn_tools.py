@@ -12,6 +12,7 @@ from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import StackingClassifier
+from sklearn.exceptions import UnsetMetadataPassedError
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import average_precision_score, f1_score, get_scorer, roc_auc_score
@@ -38,6 +39,7 @@ from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import estimator_html_repr
+from sklearn.utils.fixes import parse_version
 
 from doc_tables import read_table
 from skbert import (
@@ -248,6 +250,11 @@ def test_sample_weights_are_routed(clf, emails):
     assert np.isfinite(scores).all()
 
 
+@pytest.mark.xfail(
+    parse_version(sklearn.__version__) < parse_version("1.7"),
+    reason="asks the pipeline, not its last step, whether it scores with weights",
+    raises=UnsetMetadataPassedError,
+)
 def test_a_grid_search_routes_weights_through_a_pipeline(clf, emails):
     X, y = emails
     weight = np.random.default_rng(0).random(60) + 0.1
@@ -282,8 +289,10 @@ def test_the_html_repr_shows_the_parameters(clf):
     for html in (clf._repr_html_(), estimator_html_repr(make_pipeline(clf))):
         assert "TransformerMultiLabelClassifier" in html
         assert "4321" in html
-        for name in ("max_epochs", "learning_rate", "trainable_layers"):
-            assert name in html
+        assert "max_epochs" in html
+        # Before, only parameters that are not the default are shown.
+        if parse_version(sklearn.__version__) >= parse_version("1.7"):
+            assert "weight_decay" in html
 
 
 def test_set_output_leaves_predictions_alone(clf, emails):

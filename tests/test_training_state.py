@@ -400,6 +400,7 @@ def test_warnings_point_to_the_call_of_fit(make, emails, tmp_path, monkeypatch):
     with pytest.warns(UserWarning) as record:
         clf.fit(*emails)
     monkeypatch.setattr("os.fsync", sync)
+    states[0].parent.mkdir()
     with FileLock(states[0].parent / "lock"), pytest.warns(UserWarning) as second:
         clf.fit(*emails)
     said = [str(w.message) for w in (*record, *second)]

@@ -123,7 +123,8 @@ def _line_of_ten_megabytes(seed: int) -> None:
     clf, _ = _fitted()
     rng = np.random.default_rng(seed)
     kinds = ["word ", "a", "\0", "é", "漢", "😀", "\u202e", "\ud800", "a\u0301"]
-    unit = "".join(rng.choice(kinds, rng.integers(1, 6)))
+    # Not an array of kinds: that would drop NUL.
+    unit = "".join(kinds[i] for i in rng.integers(len(kinds), size=rng.integers(1, 6)))
     whole = unit * (10_000_000 // len(unit.encode("utf-8", "surrogatepass")))
     texts = [whole, CORPUS[0], whole]
     start = whole[: 32 * MAX_LENGTH]

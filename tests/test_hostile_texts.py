@@ -10,7 +10,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
@@ -107,18 +107,26 @@ CONTAINERS = {
 }
 
 
+TEXT_TYPES = [str]
+if hasattr(np.dtypes, "StringDType"):  # since NumPy 2.0
+    TEXT_TYPES.append(np.dtypes.StringDType())
+
+
 @pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
 @pytest.mark.parametrize("kind", CONTAINERS)
 @slow
 @given(st.lists(legal_text, min_size=1, max_size=5))
 @example(["a\0", "a"])
 def test_texts_are_the_same_in(kind, texts):
-    checked = check_texts(CONTAINERS[kind](texts))
+    container = CONTAINERS[kind](texts)
+    if kind == "Series of category":  # to pandas 2.2 "a" and "a\0" are one category
+        assume(list(container) == texts)
+    checked = check_texts(container)
     assert checked == texts
     assert {type(text) for text in checked} == {str}
 
 
-@pytest.mark.parametrize("dtype", [str, np.dtypes.StringDType()])
+@pytest.mark.parametrize("dtype", TEXT_TYPES)
 @slow
 @given(texts=st.lists(legal_text, min_size=1, max_size=5))
 def test_an_array_of_str_gives_what_numpy_keeps(dtype, texts):

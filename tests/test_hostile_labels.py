@@ -299,7 +299,8 @@ def test_two_classes_are_told_apart_or_refused(y, convert):
         targets = encode_targets(given_y)
     except (TypeError, ValueError) as error:
         assert re.search(
-            r"\by\b|\btarget\b|label type|class|not supported", str(error)
+            r"\by\b|\btarget\b|label type|label representation|class|not supported",
+            str(error),
         ), error
         plain = {type(value) for value in y} in ({int}, {str}, {bool})
         is_object = getattr(given_y, "dtype", np.dtype("i8")).kind == "O"

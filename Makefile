@@ -60,8 +60,8 @@ test-faults: $(INSTALLED) ## Kill, cut, cap and fuzz; say what survived, in 10 m
 	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python -m faults
 
 bench-faults: $(INSTALLED) ## The same by the thousand, then 30 minutes of load; an hour
-	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python -m faults --long
-	$(BIN)/python benchmarks/soak.py --minutes 30
+	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python -m faults --long; lost=$$?; \
+		$(BIN)/python benchmarks/soak.py --minutes 30 && exit $$lost
 
 oldest: .venv-oldest/.installed ## Run them with each dependency at its lower bound
 	$(call PYTEST,.venv-oldest)

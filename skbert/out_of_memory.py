@@ -18,7 +18,8 @@ _MESSAGES = (
     "ALLOC_FAILED",  # cuBLAS, cuDNN
     "std::bad_alloc",
 )
-# oneDNN gets no memory for code. With more words it is about something else.
+# What oneDNN says when it gets none for its code. With more words, it is about what it
+# cannot do.
 _ONEDNN = "could not create a primitive"
 
 

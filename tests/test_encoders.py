@@ -376,7 +376,7 @@ def messages():
     logging.warning_once.cache_clear()
     logging.add_handler(handler)
     yield heard
-    # Not remove_handler: before transformers 5.6 it refuses to.
+    # Not remove_handler: that of transformers 5.4 refuses to.
     logging.get_logger("transformers").removeHandler(handler)
 
 

@@ -289,10 +289,10 @@ def test_the_html_repr_shows_the_parameters(clf):
     for html in (clf._repr_html_(), estimator_html_repr(make_pipeline(clf))):
         assert "TransformerMultiLabelClassifier" in html
         assert "4321" in html
-        assert "max_epochs" in html
+        assert "max_epochs" in html and "learning_rate" in html
         # Before, only parameters that are not the default are shown.
         if parse_version(sklearn.__version__) >= parse_version("1.7"):
-            assert "weight_decay" in html
+            assert "trainable_layers" in html
 
 
 def test_set_output_leaves_predictions_alone(clf, emails):
@@ -337,7 +337,7 @@ def test_a_clone_of_the_grid_keeps_texts_of_one_fold_out_of_the_other(clf, email
     X, y = emails
     noise = np.random.default_rng(0).integers(0, 2, size=y.shape)
     score = cross_val_score(
-        clf.set_params(max_epochs=10), X, noise, cv=3, scoring="roc_auc"
+        clf.set_params(max_epochs=15), X, noise, cv=3, scoring="roc_auc"
     )
     assert score.mean() < 0.65  # leaked labels would be learned by heart
 

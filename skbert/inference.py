@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from skbert.batching import prediction_tokens, sent
 from skbert.device import autocast
 from skbert.few_shapes import forward_in_few_shapes
+from skbert.fresh_thread import compute_somewhere
 from skbert.graphs import GraphedForward
 from skbert.out_of_memory import is_out_of_memory
 from skbert.padding import Padding
@@ -169,8 +170,9 @@ def working_precision(
     training = module.training
     module.eval()
     try:
-        with autocast(device, precision):
-            module(ids, torch.ones_like(ids))
+        compute_somewhere(
+            _forward, module, device, precision, ids, torch.ones_like(ids)
+        )
     except RuntimeError as error:
         if is_out_of_memory(error):
             raise

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
-__all__ = ["is_out_of_memory", "memory_errors"]
+__all__ = ["is_out_of_memory", "is_refused_by_thread", "memory_errors"]
 
 # Few libraries have a class for it.
 _MESSAGES = (
@@ -17,6 +17,7 @@ _MESSAGES = (
     "out of memory",  # drivers, Metal
     "ALLOC_FAILED",  # cuBLAS, cuDNN
     "std::bad_alloc",
+    "can't start new thread",  # Python, which needs room for its stack
 )
 # What oneDNN says when it gets none for its code. With more words, it is about what it
 # cannot do.
@@ -28,7 +29,17 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     said = str(error)
-    return said == _ONEDNN or any(message in said for message in _MESSAGES)
+    return is_refused_by_thread(error) or any(message in said for message in _MESSAGES)
+
+
+def is_refused_by_thread(error: BaseException) -> bool:
+    """Say whether oneDNN got no memory for code, and will make none in this thread.
+
+    Its assembler, Xbyak, keeps its first error for each thread, and oneDNN looks at
+    that before it makes code: shapes that are new to it are refused from then on, also
+    when there is memory. Other threads are not concerned.
+    """
+    return str(error) == _ONEDNN
 
 
 @contextmanager

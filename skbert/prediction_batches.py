@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from skbert.batching import prediction_rows, prediction_tokens, sent
+from skbert.fresh_thread import compute_somewhere
 from skbert.out_of_memory import is_out_of_memory
 from skbert.padding import Padding, pad
 from skbert.recorder import give_back_memory
@@ -67,7 +68,8 @@ class PredictionBatches(Generic[Result]):
     def _try(self, ids: Tensor, mask: Tensor) -> Result | None:
         """Return what is computed; None if memory ran out, with a lower bound."""
         try:
-            return self._compute(sent(ids, self._device), sent(mask, self._device))
+            inputs = sent(ids, self._device), sent(mask, self._device)
+            return compute_somewhere(self._compute, *inputs)
         except Exception as error:
             if not is_out_of_memory(error) or len(ids) == 1:
                 raise

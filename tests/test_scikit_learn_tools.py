@@ -251,7 +251,7 @@ def test_sample_weights_are_routed(clf, emails):
 
 
 @pytest.mark.xfail(
-    parse_version(sklearn.__version__) < parse_version("1.7"),
+    parse_version(sklearn.__version__) < parse_version("1.8"),
     reason="asks the pipeline, not its last step, whether it scores with weights",
     raises=UnsetMetadataPassedError,
 )

@@ -12,7 +12,9 @@ and now and then on what is no text. Two kinds of calls take turns:
   the batch by what else is in the call, so that each answer must be that of its text
   alone within TOLERANCE of the precision.
 
-Each thread begins with the largest call of all, so that memory has seen the whole load.
+Before the load, one thread predicts texts of every length in every number that makes
+other batches, as a server does that warms up: libraries keep something of each shape.
+Each thread begins with the largest calls of all: memory has then seen the whole load.
 Resident memory (VmRSS of Linux) is read each second. "first minute" is the most that
 it was in the first minute, or in the first third of a shorter run; "growth" how much
 more the most of the rest is; "late growth" how much more the most of the second half
@@ -27,7 +29,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +42,7 @@ from scipy.special import expit
 from timing import Table
 
 from skbert import TransformerMultiLabelClassifier
+from skbert.batching import prediction_tokens
 
 N_LABELS = 10
 MAX_LENGTH = 128
@@ -163,6 +166,7 @@ class Soak:
         self.wrong: list[str] = []
         self.seconds: dict[str, list[float]] = {kind: [] for kind in KINDS}
         self.seconds["no texts"] = []
+        see_all_shapes(clf)
         rng = np.random.default_rng(seed)
         self.calls = [draw_call(rng) for _ in range(N_CALLS)]
         self.answers = [call.make(clf, self.texts) for call in self.calls]
@@ -181,9 +185,10 @@ class Soak:
 
     def _work(self, number: int, deadline: float) -> None:
         rng = np.random.default_rng([self.seed, number])
-        # All threads at once make the largest call, so that the first minute has seen
+        # All threads at once make the largest calls, so that the first minute has seen
         # what the load takes: what comes later is growth, and not a larger load.
-        self._timed(Call("predict_proba", rng.integers(N_TEXTS, size=MOST_TEXTS)))
+        for kind in ("predict_proba", "iter_predict_proba"):
+            self._timed(Call(kind, rng.integers(N_TEXTS, size=MOST_TEXTS)))
         kinds: list[Callable[[np.random.Generator], None]]
         kinds = [self._known_call, self._new_call] * 8 + [self._wrong_call]
         while time.perf_counter() < deadline:
@@ -262,6 +267,22 @@ class Soak:
             "wrong": len(self.wrong),
             "p99 ms": 1e3 * float(np.quantile(seconds, 0.99)),
         }
+
+
+def see_all_shapes(clf: TransformerMultiLabelClassifier) -> None:
+    """Predict so many texts of so many words that their batches have all shapes."""
+    of_two_batches = 2 * prediction_tokens(torch.device(clf.device_))
+    for n_words in steps(MAX_LENGTH, per_octave=8):
+        for n_texts in steps(of_two_batches // n_words, per_octave=2):
+            clf.decision_function(["and " * n_words] * n_texts)
+
+
+def steps(most: int, per_octave: int) -> Iterator[int]:
+    """Yield 1 to ``most``, so many from one power of two to the next."""
+    number = 1
+    while number <= most:
+        yield number
+        number += max(1, 2 ** (number.bit_length() - 1) // per_octave)
 
 
 def draw_call(rng: np.random.Generator) -> Call:

@@ -13,6 +13,9 @@ from skbert.padding import Padding
 
 __all__ = ["forward_in_few_shapes"]
 
+# Shorter texts are filled up to this: their layers take no time worth a shape.
+_SHORTEST = 8
+
 
 def forward_in_few_shapes(
     forward: Callable[[Tensor, Tensor], Tensor],
@@ -24,11 +27,10 @@ def forward_in_few_shapes(
     """Return the logits of a batch, computed in one of few shapes.
 
     For products in half precision on the CPU, oneDNN compiles code for every shape and
-    keeps the last thousand, some three megabytes for each shape of a batch. Full
+    keeps the last thousand, one to three megabytes for each shape of a batch. Full
     batches have one number of texts for each length. What is left over at the end of a
-    call has any: it is filled up by a quarter at most, with padding and with its last
-    text, so that there are four lengths and four numbers from one power of two to the
-    next.
+    call has any: it is filled up, with padding and with its last text, so that from
+    one power of two to the next there are four lengths and two numbers.
 
     Parameters
     ----------
@@ -46,18 +48,20 @@ def forward_in_few_shapes(
     n_texts, width = input_ids.shape
     if n_texts >= max_tokens // width:
         return forward(input_ids, attention_mask)
-    wider = _rounded_up(width, padding.multiple_of)
+    wider = _rounded_up(max(width, _SHORTEST), 4, padding.multiple_of)
     if padding.most is not None:
         wider = max(width, min(wider, padding.most))
-    more = _rounded_up(n_texts) - n_texts
+    n_rows = max(n_texts, min(_rounded_up(n_texts, 2), max_tokens // wider))
     columns = (wider - width, 0) if padding.left else (0, wider - width)
-    rows = torch.arange(n_texts + more).clamp(max=n_texts - 1)
+    rows = torch.arange(n_rows).clamp(max=n_texts - 1)
     return forward(
         pad(input_ids, columns, value=padding.pad_id)[rows],
         pad(attention_mask, columns)[rows],
     )[:n_texts]
 
 
-def _rounded_up(number: int, multiple_of: int = 1) -> int:
-    step = math.lcm(multiple_of, max(1, 2 ** ((number - 1).bit_length() - 3)))
+def _rounded_up(number: int, per_octave: int, multiple_of: int = 1) -> int:
+    """Return one of so many numbers from one power of two to the next, or more."""
+    power = 2 ** max(0, (number - 1).bit_length() - 1)
+    step = math.lcm(multiple_of, max(1, power // per_octave))
     return -(-number // step) * step

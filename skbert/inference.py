@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -61,6 +62,7 @@ class Predictor:
         # and both the module, until garbage is collected.
         forward = partial(_forward, module, device, precision)
         if device.type == "cpu" and precision != "fp32":
+            padding = replace(padding, relative=True)
             budget = prediction_tokens(device)
             forward = partial(forward_in_few_shapes, forward, padding, budget)
         self._graphs = None

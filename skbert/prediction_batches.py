@@ -14,6 +14,7 @@ from skbert.fresh_thread import compute_somewhere
 from skbert.out_of_memory import is_out_of_memory
 from skbert.padding import Padding, pad
 from skbert.recorder import give_back_memory
+from skbert.shared_threads import in_shared_thread
 from skbert.tokenization import RaggedTokens
 
 __all__ = ["PredictionBatches"]
@@ -69,7 +70,9 @@ class PredictionBatches(Generic[Result]):
         """Return what is computed; None if memory ran out, with a lower bound."""
         try:
             inputs = sent(ids, self._device), sent(mask, self._device)
-            return compute_somewhere(self._compute, *inputs)
+            if self._device.type == "cpu":
+                return in_shared_thread(compute_somewhere, self._compute, *inputs)
+            return self._compute(*inputs)
         except Exception as error:
             if not is_out_of_memory(error) or len(ids) == 1:
                 raise

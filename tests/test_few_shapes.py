@@ -34,23 +34,31 @@ def run(forward, shape, max_tokens=1024, **padding):
 
 @pytest.mark.parametrize(
     ("shape", "expected"),
-    [((1, 3), (1, 3)), ((5, 8), (5, 8)), ((9, 17), (10, 20)), ((13, 33), (14, 40))],
+    [((1, 3), (1, 8)), ((5, 8), (6, 8)), ((9, 17), (12, 20)), ((13, 33), (16, 40))],
 )
-def test_what_is_left_over_is_filled_up_by_a_quarter_at_most(
+def test_what_is_left_over_is_filled_up_to_the_next_shape(
     forward, seen, shape, expected
 ):
     run(forward, shape)
     assert seen[0][0].shape == expected
 
 
-def test_there_are_four_lengths_and_four_numbers_from_one_power_of_two_to_the_next(
+def test_there_are_four_lengths_and_two_numbers_from_one_power_of_two_to_the_next(
     forward, seen
 ):
     for n_texts in range(1, 33):
         for width in range(1, 33):
             run(forward, (n_texts, width), max_tokens=10_000)
-    # 1 to 8, and four up to 16, and four up to 32.
-    assert len({tuple(ids.shape) for ids, _ in seen}) == 16**2
+    shapes = {tuple(ids.shape) for ids, _ in seen}
+    assert {n_texts for n_texts, _ in shapes} == {1, 2, 3, 4, 6, 8, 12, 16, 24, 32}
+    assert {width for _, width in shapes} == {8, 10, 12, 14, 16, 20, 24, 28, 32}
+    assert len(shapes) == 10 * 9
+
+
+def test_nothing_is_filled_up_beyond_a_full_batch(forward, seen):
+    run(forward, (9, 96))  # 12 of them would be more than 1,024 tokens
+    run(forward, (10, 91))
+    assert [tuple(ids.shape) for ids, _ in seen] == [(10, 96), (10, 96)]
 
 
 def test_full_batches_stay_as_they_are(forward, seen):
@@ -84,6 +92,6 @@ def test_predictions_have_few_shapes_in_half_precision(tiny_bert, emails, precis
     )
     proba = clf.predict_proba(X[:9])
     (shape,) = shapes
-    assert (shape[0] == 10) == (precision == "bf16")
+    assert (shape[0] == 12) == (precision == "bf16")
     for text, row in zip(X[:9], proba, strict=True):
         np.testing.assert_allclose(clf.predict_proba([text])[0], row, atol=1e-2)

@@ -133,7 +133,7 @@ def test_the_first_predictions_of_a_loaded_model_may_come_from_many_threads(
     tokenizer.backend_tokenizer.save(str(tmp_path / "tokenizer.json"))
     expected = clf.predict_proba(X)
     for _ in range(5):
-        loaded = TransformerMultiLabelClassifier.from_pretrained(tmp_path)
+        loaded = TransformerMultiLabelClassifier.from_pretrained(tmp_path, device="cpu")
         for proba in in_threads([partial(loaded.predict_proba, X)] * N_THREADS):
             np.testing.assert_array_equal(proba, expected)
 

@@ -4,6 +4,7 @@ Memory that is really capped is a fault of `faults.memory`.
 """
 
 import errno
+import gc
 import threading
 from contextlib import nullcontext
 from functools import partial
@@ -83,7 +84,7 @@ def test_the_error_has_the_first_line_of_what_was_wrong_and_advice():
 
 
 class Full:
-    """A hook that stands for a GPU that is full: there is none here.
+    """A hook that stands for a GPU that is full, where there is none.
 
     It raises torch's own error for passes of more than so many texts.
     """
@@ -211,3 +212,79 @@ def test_a_fresh_thread_has_the_callers_modes():
 def test_an_error_of_a_fresh_thread_comes_out():
     with pytest.raises(MemoryError):
         in_fresh_thread(bytearray, TOO_MANY)
+
+
+# --- on a GPU -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cap():
+    """Give a function that caps the memory of the GPU at so many bytes."""
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    total = torch.cuda.get_device_properties("cuda").total_memory
+
+    def cap(most=total):
+        gc.collect()
+        torch.cuda.empty_cache()
+        torch.cuda.set_per_process_memory_fraction(min(1.0, most / total))
+
+    yield cap
+    cap()
+
+
+def take_the_rest():
+    """Return tensors that fill what torch has from the GPU already."""
+    taken, size = [], 2**24
+    while size >= 512:
+        try:
+            taken.append(torch.empty(size, dtype=torch.uint8, device="cuda"))
+        except torch.OutOfMemoryError:
+            size //= 2
+    return taken
+
+
+@pytest.fixture
+def on_a_gpu(cap, make):
+    """Give a classifier that takes some hundred megabytes of a GPU, and its data."""
+    X = ["the invoice and a crash " * 20] * 512
+    y = np.eye(2, dtype=int)[np.arange(512) % 2]
+    params = {"batch_size": 512, "max_epochs": 3, "max_length": 64}
+    return make(device="cuda", precision="fp32", **params), X, y
+
+
+def train_losses(clf):
+    return [row["train_loss"] for row in clf.history_]
+
+
+def test_a_fit_that_a_gpu_cannot_hold_learns_the_same_in_parts(cap, on_a_gpu):
+    clf, X, y = on_a_gpu
+    clf.fit(X, y)  # libraries take their workspaces for good
+    del clf.net_
+    cap()
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    expected = train_losses(clf.fit(X, y))
+    needed = torch.cuda.max_memory_allocated() - before
+    del clf.net_
+    cap(before + needed // 2)
+    with pytest.warns(UserWarning, match="Memory does not suffice for 512") as caught:
+        clf.fit(X, y)
+    assert len(caught) == 1
+    np.testing.assert_allclose(train_losses(clf), expected, rtol=1e-4)
+
+
+def test_a_gpu_that_cannot_hold_one_text_leaves_the_classifier_as_it_was(cap, on_a_gpu):
+    clf, X, y = on_a_gpu
+    expected = clf.fit(X, y).predict_proba(X)
+    net, history = clf.net_, clf.history_
+    cap(1)
+    taken = take_the_rest()
+    for use in (lambda: clf.predict_proba(X), lambda: clf.fit(X, y)):
+        with pytest.raises(MemoryError, match=r"ran out of memory \(CUDA out of"):
+            use()
+    del taken
+    cap()
+    assert clf.net_ is net
+    assert clf.history_ is history
+    np.testing.assert_array_equal(clf.predict_proba(X), expected)

@@ -571,7 +571,7 @@ def test_head_and_tail_are_both_read(make):
         ({"threshold": [0.5, 0.5, 1.5]}, "between 0 and 1"),
         ({"scoring": "f1_mirco"}, "Unknown scoring 'f1_mirco'. Did you mean"),
         ({"n_iter_no_change": 2}, "there is no validation data"),
-        ({"device": "cuda"}, "'cuda' was asked for, but torch sees 0 CUDA"),
+        ({"device": "cuda:99"}, "'cuda:99' was asked for, but torch sees . CUDA"),
         ({"device": "gpu"}, "is not a device"),
         ({"precision": "fp16"}, "needs a CUDA device"),
         ({"model": "no/such/folder"}, "no such folder"),

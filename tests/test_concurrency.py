@@ -299,6 +299,9 @@ np.testing.assert_array_equal(clf.predict_proba(texts), expected)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.skipif(
+    torch.cuda.is_available(), reason="with a GPU torch refuses to train after a fork"
+)
 @pytest.mark.parametrize("n_threads", [1, 2])
 def test_a_forked_child_predicts_and_fits(model, n_threads):
     _, said = run_python(AFTER_A_FORK, model, n_threads)

@@ -355,7 +355,11 @@ def test_longformer_says_nothing(checkpoint, emails, messages):
     """It has notes on what it adds to its inputs, which come once in a process."""
     X, y = emails
     clf = TransformerMultiLabelClassifier(
-        checkpoint("longformer"), max_length=MAX_LENGTH, max_epochs=1, random_state=0
+        checkpoint("longformer"),
+        max_length=MAX_LENGTH,
+        max_epochs=1,
+        device="cpu",
+        random_state=0,
     )
     clf.fit(X[:8], y[:8])
     transformers.utils.logging.warning_once.cache_clear()

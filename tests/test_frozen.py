@@ -247,7 +247,9 @@ def test_nothing_of_it_stays_with_the_estimator(make, emails, tmp_path):
     copy = pickle.loads(pickle.dumps(clf))
     np.testing.assert_array_equal(copy.predict_proba(X), clf.predict_proba(X))
     clf.save_pretrained(tmp_path / "model")
-    loaded = TransformerMultiLabelClassifier.from_pretrained(tmp_path / "model")
+    loaded = TransformerMultiLabelClassifier.from_pretrained(
+        tmp_path / "model", device="cpu"
+    )
     np.testing.assert_array_equal(loaded.predict_proba(X), clf.predict_proba(X))
 
 

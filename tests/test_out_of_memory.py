@@ -247,7 +247,7 @@ def take_the_rest():
 @pytest.fixture
 def on_a_gpu(cap, make):
     """Give a classifier that takes some hundred megabytes of a GPU, and its data."""
-    X = ["the invoice and a crash " * 20] * 512
+    X = ["the invoice and a crash " * 10] * 512
     y = np.eye(2, dtype=int)[np.arange(512) % 2]
     params = {"batch_size": 512, "max_epochs": 3, "max_length": 64}
     return make(device="cuda", precision="fp32", **params), X, y

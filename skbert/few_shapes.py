@@ -27,7 +27,7 @@ def forward_in_few_shapes(
     """Return the logits of a batch, computed in one of few shapes.
 
     For products in half precision on the CPU, oneDNN compiles code for every shape and
-    keeps the last thousand, one to three megabytes for each shape of a batch. Full
+    keeps the last thousand, megabytes for each shape of a batch. Full
     batches have one number of texts for each length. What is left over at the end of a
     call has any: it is filled up, with padding and with its last text, so that from
     one power of two to the next there are four lengths and two numbers.

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-import torch
-
+from skbert.modes import with_these_modes
 from skbert.out_of_memory import is_refused_by_thread
 
 __all__ = ["compute_somewhere", "in_fresh_thread"]
@@ -27,14 +26,8 @@ def in_fresh_thread(compute: Callable[..., Result], *args) -> Result:
     RuntimeError
         If no thread can start.
     """
-    inference, gradients = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
-
-    def work() -> Result:
-        with torch.inference_mode(inference), torch.set_grad_enabled(gradients):
-            return compute(*args)
-
     with ThreadPoolExecutor(1, thread_name_prefix="skbert-fresh") as pool:
-        return pool.submit(work).result()
+        return pool.submit(with_these_modes(compute, *args)).result()
 
 
 def compute_somewhere(compute: Callable[..., Result], *args) -> Result:

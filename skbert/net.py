@@ -199,7 +199,7 @@ class MultiLabelNet(NeuralNet):
 
     @property
     def _training_padding(self) -> Padding:
-        # Batches of predictions are full and of one length anyway.
+        # Predictions are padded so by `Predictor`, where a shape costs memory.
         return self._padding if self._on_cuda else replace(self.padding, relative=True)
 
     # --- training -----------------------------------------------------------------

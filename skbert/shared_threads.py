@@ -11,6 +11,8 @@ from typing import TypeVar
 import joblib
 import torch
 
+from skbert.modes import with_these_modes
+
 __all__ = ["in_shared_thread"]
 
 Result = TypeVar("Result")
@@ -32,7 +34,8 @@ def in_shared_thread(compute: Callable[..., Result], *args) -> Result:
     many threads, of which no more can compute at a time than there are cores, would
     hold all of that for each.
 
-    The modes of gradients and of inference are those of the caller.
+    Only for what can be begun once more. The modes of gradients and of inference are
+    those of the caller.
 
     Raises
     ------
@@ -41,12 +44,7 @@ def in_shared_thread(compute: Callable[..., Result], *args) -> Result:
     """
     if _is_its_own():
         return compute(*args)
-    inference, gradients = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
-
-    def work() -> Result:
-        with torch.inference_mode(inference), torch.set_grad_enabled(gradients):
-            return compute(*args)
-
+    work = with_these_modes(compute, *args)
     try:
         future = _pool(torch.get_num_threads()).submit(work)
     except RuntimeError:

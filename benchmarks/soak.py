@@ -15,11 +15,11 @@ and now and then on what is no text. Two kinds of calls take turns:
 Before the load, one thread predicts texts of every length in every number that makes
 other batches, as a server does that warms up: libraries keep something of each shape.
 Each thread begins with the largest calls of all: memory has then seen the whole load.
-Resident memory (VmRSS of Linux) is read each second. "first minute" is the most that
-it was in the first minute, or in the first third of a shorter run; "growth" how much
-more the most of the rest is; "late growth" how much more the most of the second half
-is than that of the first: a leak grows on. The exit status is 1 where an answer was
-wrong, or growth is above 2%.
+`--cold` leaves the warm-up out. Resident memory (VmRSS of Linux) is read each second.
+"first minute" is the most that it was in the first minute, or in the first third of a
+shorter run; "growth" how much more the most of the rest is; "late growth" how much more
+the most of the second half is than that of the first: a leak grows on. The exit status
+is 1 where an answer was wrong, or growth is above 2%.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         clf = fitted(model_folder(args.model_config, temporary), args.precision)
     print(f"{clf.precision_}, {torch.get_num_threads()} thread(s) of torch")
-    soak = Soak(clf, seed=args.seed)
+    soak = Soak(clf, seed=args.seed, cold=args.cold)
     memory = soak.run(60 * args.minutes, args.threads)
     per_call = Table(CALL_COLUMNS, None)
     for row in soak.rows():
@@ -113,6 +113,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--precision", choices=["auto", *TOLERANCE], default="auto")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--cold", action="store_true", help="without a warm-up")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="append the row here")
     return parser.parse_args(argv)
 
@@ -156,9 +157,13 @@ class Soak:
     ----------
     clf : TransformerMultiLabelClassifier
     seed : int
+    cold : bool
+        Begin without a warm-up.
     """
 
-    def __init__(self, clf: TransformerMultiLabelClassifier, seed: int = 0) -> None:
+    def __init__(
+        self, clf: TransformerMultiLabelClassifier, seed: int = 0, *, cold: bool = False
+    ) -> None:
         self.clf = clf
         self.seed = seed
         short = list(make_texts(N_TEXTS * 3 // 4, seed=seed))
@@ -166,7 +171,8 @@ class Soak:
         self.wrong: list[str] = []
         self.seconds: dict[str, list[float]] = {kind: [] for kind in KINDS}
         self.seconds["no texts"] = []
-        see_all_shapes(clf)
+        if not cold:
+            see_all_shapes(clf)
         rng = np.random.default_rng(seed)
         self.calls = [draw_call(rng) for _ in range(N_CALLS)]
         self.answers = [call.make(clf, self.texts) for call in self.calls]
@@ -271,9 +277,11 @@ class Soak:
 
 def see_all_shapes(clf: TransformerMultiLabelClassifier) -> None:
     """Predict so many texts of so many words that their batches have all shapes."""
-    of_two_batches = 2 * prediction_tokens(torch.device(clf.device_))
+    of_a_batch = prediction_tokens(torch.device(clf.device_))
+    for n_words in range(1, MAX_LENGTH):
+        clf.decision_function(["and " * n_words] * (of_a_batch // n_words))
     for n_words in steps(MAX_LENGTH, per_octave=8):
-        for n_texts in steps(of_two_batches // n_words, per_octave=2):
+        for n_texts in steps(of_a_batch // n_words, per_octave=4):
             clf.decision_function(["and " * n_words] * n_texts)
 
 

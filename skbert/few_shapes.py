@@ -21,16 +21,19 @@ def forward_in_few_shapes(
     forward: Callable[[Tensor, Tensor], Tensor],
     padding: Padding,
     max_tokens: int,
+    numbers: int,
     input_ids: Tensor,
     attention_mask: Tensor,
 ) -> Tensor:
     """Return the logits of a batch, computed in one of few shapes.
 
-    For products in half precision on the CPU, oneDNN compiles code for every shape and
-    keeps the last thousand, megabytes for each shape of a batch. Full
-    batches have one number of texts for each length. What is left over at the end of a
-    call has any: it is filled up, with padding and with its last text, so that from
-    one power of two to the next there are four lengths and two numbers.
+    On the CPU oneDNN compiles code for every shape and keeps the last thousand: in half
+    precision that of all products, megabytes for each shape of a batch, in fp32 that of
+    GELU, kilobytes. But these lie between activations that come and go, and where code
+    comes and goes as well, the heap is full of holes that fit nothing and grows without
+    end. Full batches have one number of texts for each length. What is left over at the
+    end of a call has any: it is filled up, with padding and with its last text, so that
+    from one power of two to the next there are four lengths and ``numbers`` numbers.
 
     Parameters
     ----------
@@ -39,6 +42,8 @@ def forward_in_few_shapes(
     padding : Padding
     max_tokens : int
         Of a full batch.
+    numbers : int
+        A power of two.
     input_ids, attention_mask : Tensor of shape (batch_size, seq_len), int64
 
     Returns
@@ -51,7 +56,7 @@ def forward_in_few_shapes(
     wider = _rounded_up(max(width, _SHORTEST), 4, padding.multiple_of)
     if padding.most is not None:
         wider = max(width, min(wider, padding.most))
-    n_rows = max(n_texts, min(_rounded_up(n_texts, 2), max_tokens // wider))
+    n_rows = max(n_texts, min(_rounded_up(n_texts, numbers), max_tokens // wider))
     columns = (wider - width, 0) if padding.left else (0, wider - width)
     rows = torch.arange(n_rows).clamp(max=n_texts - 1)
     return forward(

@@ -61,10 +61,17 @@ class Predictor:
         # Not a method: that would hold the predictor, which holds who holds the method,
         # and both the module, until garbage is collected.
         forward = partial(_forward, module, device, precision)
-        if device.type == "cpu" and precision != "fp32":
-            padding = replace(padding, relative=True)
-            budget = prediction_tokens(device)
-            forward = partial(forward_in_few_shapes, forward, padding, budget)
+        if device.type == "cpu":
+            # In half precision a shape costs a hundred times the memory.
+            half = precision != "fp32"
+            padding = replace(padding, relative=half)
+            forward = partial(
+                forward_in_few_shapes,
+                forward,
+                padding,
+                prediction_tokens(device),
+                2 if half else 4,
+            )
         self._graphs = None
         if record is not None:
             self._graphs = GraphedForward(forward, record=record)

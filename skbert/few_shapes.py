@@ -43,7 +43,7 @@ def forward_in_few_shapes(
     max_tokens : int
         Of a full batch.
     numbers : int
-        A power of two.
+        Of texts, from one power of two to the next; a power of two itself.
     input_ids, attention_mask : Tensor of shape (batch_size, seq_len), int64
 
     Returns

@@ -62,16 +62,12 @@ class Predictor:
         # and both the module, until garbage is collected.
         forward = partial(_forward, module, device, precision)
         if device.type == "cpu":
-            # In half precision a shape costs a hundred times the memory.
-            half = precision != "fp32"
-            padding = replace(padding, relative=half)
-            forward = partial(
-                forward_in_few_shapes,
-                forward,
-                padding,
-                prediction_tokens(device),
-                2 if half else 4,
-            )
+            # In half precision the code of a shape takes a hundred times the memory.
+            is_half = precision != "fp32"
+            padding = replace(padding, relative=is_half)
+            numbers = 2 if is_half else 4
+            budget = prediction_tokens(device)
+            forward = partial(forward_in_few_shapes, forward, padding, budget, numbers)
         self._graphs = None
         if record is not None:
             self._graphs = GraphedForward(forward, record=record)

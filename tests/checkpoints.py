@@ -81,6 +81,8 @@ def make_checkpoint(
     import torch
     from transformers import AutoModel, AutoModelForSequenceClassification
 
+    from skbert.silence import quiet_transformers
+
     folder = Path(folder)
     tokenizer = _make_tokenizer(family, CORPUS if texts is None else texts)
     config = _make_config(family, tokenizer, config_overrides)
@@ -88,7 +90,8 @@ def make_checkpoint(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = auto_class.from_config(config)
-    model.save_pretrained(folder)
+    with quiet_transformers():
+        model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     if sentence_transformers:
         _add_mean_pooling(folder, config.hidden_size)

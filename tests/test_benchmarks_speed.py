@@ -485,7 +485,7 @@ def test_a_soak_counts_calls_and_watches_the_memory(soak, tmp_path, capsys):
 @pytest.fixture
 def soaked(soak, load, tmp_path):
     clf = soak.fitted(load("inputs").model_folder("tiny", tmp_path), "fp32")
-    return soak.Soak(clf)
+    return soak.Soak(clf, cold=True)
 
 
 @pytest.mark.parametrize(

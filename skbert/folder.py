@@ -23,6 +23,7 @@ __all__ = [
     "WeightCount",
     "check_folder",
     "check_numbers",
+    "check_text",
     "count_weights",
     "load_tensors",
     "load_weights",
@@ -31,7 +32,12 @@ __all__ = [
 
 # Bytes of a file that is read whole; vocabularies of millions of words are shorter.
 _LONGEST_TEXT = 2**28
-_TEXTS = (".json", ".txt", ".model", ".jinja")
+# What the files of transformers' tokenizers end in, whatever its classes call them.
+_TEXTS = {
+    *(".json", ".txt", ".jinja", ".model", ".spm", ".bpe", ".codes", ".vocab"),
+    *(".tokenizer", ".tiktoken"),
+}
+_TEMPLATES = "additional_chat_templates"
 
 # Brackets inside of one another; to copy such an object takes Python a call for each.
 _DEEPEST_JSON = 50
@@ -74,8 +80,10 @@ def check_folder(folder: Path) -> Path:
             "out. Merge it into its model first: merge_and_unload() of peft."
         )
     for path in folder.glob("*"):
-        if path.suffix in _TEXTS and path.is_file():
-            _check_length(path)
+        # Mistral's have a version behind it: tokenizer.model.v3.
+        if path.suffix in _TEXTS or ".model" in path.suffixes:
+            check_text(path)
+    _check_templates(folder / _TEMPLATES)
     if any(folder.glob("model*.safetensors")):
         return folder
     pickles = sorted(path.name for path in folder.glob("*.bin"))
@@ -94,6 +102,31 @@ def check_folder(folder: Path) -> Path:
     )
 
 
+def _check_templates(folder: Path) -> None:
+    paths = list(folder.glob("*.jinja"))
+    for path in paths:
+        check_text(path)
+    # All of them are read.
+    if sum(path.stat().st_size for path in paths if path.is_file()) > _LONGEST_TEXT:
+        raise ModelFormatError(f"{folder} is longer than any that skbert reads.")
+
+
+def check_text(path: Path) -> None:
+    """Check that reading a file whole takes neither much memory nor for ever.
+
+    Raises
+    ------
+    ModelFormatError
+        If it is too long, or a pipe, a device or the like.
+    """
+    if path.is_file():
+        _check_length(path)
+    elif path.exists() and not path.is_dir():
+        raise ModelFormatError(
+            f"{path} is no file, but a pipe, a socket or a device. Remove it."
+        )
+
+
 def read_json(path: Path) -> dict:
     """Read a JSON object.
 
@@ -107,7 +140,9 @@ def read_json(path: Path) -> dict:
             raise OSError("it is no file")  # reading a pipe would wait for ever
         _check_length(path)
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        raise ModelFormatError(f"{path} cannot be read: {error}") from error
+    except (ValueError, RecursionError) as error:
         raise ModelFormatError(f"{path} cannot be read as JSON: {error}") from error
     if not isinstance(content, dict):
         raise ModelFormatError(f"{path} does not hold a JSON object.")
@@ -190,6 +225,9 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         if path.exists() and not path.is_file():
             raise OSError("it is no file")
+        # Of one that may not be read safetensors says that there is none.
+        with open(path, "rb"):
+            pass
         yield
     except MemoryError:
         raise

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import transformers
 from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
 from transformers.utils import DummyObject  # type: ignore[attr-defined]
 
 from skbert.configuration import load_config
-from skbert.folder import ModelFormatError, read_json
+from skbert.folder import ModelFormatError, check_text, read_json
 from skbert.silence import quiet_transformers
 from skbert.structure import EncoderStructure
 
@@ -17,6 +20,27 @@ __all__ = ["check_vocabulary", "load_tokenizer"]
 
 # Texts that every tokenizer takes: what fails on them fails always.
 _PROBES = ["", "A short text, with 2 commas, 3 digits (42) & a_word.", "a" * 100 + "!"]
+
+# Settings that skbert has no use for, with which some tokenizer reads files elsewhere.
+_UNSUPPORTED = {
+    "fast_tokenizer_files",
+    "gguf_file",
+    "init_inputs",  # the arguments of its class by position: its vocabulary comes first
+    "mecab_option",
+    "sudachi_config_path",
+    "sudachi_resource_dir",
+}
+
+# Files whose settings transformers hands to the class of a tokenizer, known or not. The
+# second overrides the first, and where the tokenizer was found.
+_SETTINGS = {
+    "tokenizer_config.json": _UNSUPPORTED,
+    "special_tokens_map.json": _UNSUPPORTED | {"name_or_path"},
+}
+
+# Files of tables; some tokenizer takes a text in the place of one for a path.
+_TABLES = ("tokenizer.json", "byte_maps.json")
+_TABLE_NAMES = ("vocab", "merges", "decompose_map", "merge_map")
 
 # What goes wrong without any fault of the folder.
 _NOT_OF_A_FOLDER = (KeyboardInterrupt, SystemExit, GeneratorExit, MemoryError)
@@ -40,6 +64,8 @@ def load_tokenizer(
     """
     config = config or load_config(folder)
     _check_tokenizer_class(folder, config)
+    _check_settings(folder)
+    _check_tables(folder)
     try:
         with quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(
@@ -60,6 +86,11 @@ def load_tokenizer(
         raise ModelFormatError(
             f"{folder} has no tokenizer: none of {', '.join(sorted(names))} is there."
         )
+    if names and set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
+        raise ModelFormatError(
+            f"{folder} has no tokenizer: its vocabulary is empty. Settings that name "
+            "files, such as 'vocab_file', are to be removed."
+        )
     if not names and not (folder / "tokenizer_config.json").is_file():
         raise ModelFormatError(f"{folder} has no tokenizer: no tokenizer_config.json.")
     return tokenizer
@@ -70,10 +101,7 @@ def _check_tokenizer_class(folder: Path, config: PreTrainedConfig) -> None:
     names = [getattr(config, "tokenizer_class", None)]
     path = folder / "tokenizer_config.json"
     if path.is_file():
-        settings = read_json(path)
-        names.append(settings.get("tokenizer_class"))
-        if "fast_tokenizer_files" in settings:
-            raise ModelFormatError(f"{path}: 'fast_tokenizer_files' is not supported.")
+        names.append(read_json(path).get("tokenizer_class"))
     for name in names:
         if name is None:
             continue
@@ -83,6 +111,90 @@ def _check_tokenizer_class(folder: Path, config: PreTrainedConfig) -> None:
             continue
         if not (isinstance(found, type) and issubclass(found, PreTrainedTokenizerBase)):
             raise ModelFormatError(f"{folder}: {name!r} is no class of a tokenizer.")
+
+
+def _check_settings(folder: Path) -> None:
+    """Refuse settings with which a tokenizer would read what is not in the folder."""
+    for file, unsupported in _SETTINGS.items():
+        path = folder / file
+        if not path.is_file():
+            continue
+        for name, value in _settings(read_json(path)):
+            if name in unsupported and value:
+                raise ModelFormatError(f"{path}: {name!r} is not supported. Remove it.")
+            _check_setting(path, name, value)
+
+
+def _check_setting(path: Path, name: str, value: Any) -> None:
+    if name in _TABLE_NAMES and not isinstance(value, dict | list | None):
+        raise _no_table(path, name, value)
+    # 0 is the standard input.
+    if name.endswith(("_file", "_spm")) and value not in (None, ""):
+        _check_file_name(path, name, value)
+    if name == "sudachi_dict_type" and value not in ("small", "core", "full", None):
+        raise ModelFormatError(
+            f"{path}: {name!r} is {_brief(value)}; it must be 'small', 'core' or "
+            "'full'."
+        )
+
+
+def _settings(content: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the settings of a JSON object and of those inside of it."""
+    if isinstance(content, dict):
+        yield from content.items()
+        content = list(content.values())
+    for value in content if isinstance(content, list) else []:
+        yield from _settings(value)
+
+
+def _check_file_name(path: Path, name: str, value: Any) -> None:
+    """Refuse the name of what is there, but is no file of the folder.
+
+    Names of what is not there are many: transformers used to save where the files lay
+    on the machine that they came from.
+    """
+    if name == "special_tokens_map_file":  # saved as well, and never read
+        return
+    # Windows would ask another machine for a share, and tell it who asks.
+    is_share = str(value).startswith(("\\\\", "//"))
+    if not isinstance(value, str) or "\0" in value or is_share:
+        raise ModelFormatError(
+            f"{path}: {name!r} is {_brief(value)}, which is no name of a file. "
+            "Remove it."
+        )
+    # transformers takes some names from the working directory.
+    for place in (path.parent / value, Path(value)):
+        if not os.path.lexists(place):
+            continue
+        if not os.path.samefile(place.parent, path.parent):
+            raise ModelFormatError(
+                f"{path}: {name!r} is {_brief(value)}, which leads out of the folder. "
+                "Remove it: a tokenizer is read from its folder alone."
+            )
+        check_text(place)
+
+
+def _check_tables(folder: Path) -> None:
+    for file in _TABLES:
+        path = folder / file
+        if not path.is_file():
+            continue
+        content = read_json(path)
+        for table in (content, content.get("model")):
+            for name in _TABLE_NAMES:
+                if isinstance(table, dict) and isinstance(table.get(name), str):
+                    raise _no_table(path, name, table[name])
+
+
+def _no_table(path: Path, name: str, value: Any) -> ModelFormatError:
+    return ModelFormatError(
+        f"{path}: {name!r} is {_brief(value)}; it must be a table. skbert reads none "
+        "from a file that a setting names."
+    )
+
+
+def _brief(value: Any) -> str:
+    return repr(value)[:100]
 
 
 def _sentencepiece_hint(folder: Path) -> str:

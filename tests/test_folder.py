@@ -2,8 +2,13 @@
 
 import json
 import os
+import re
 import shutil
+import socket
 import struct
+import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,6 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from skbert.checkpoint import open_checkpoint, resolve_model
 from skbert.folder import (
+    _TEXTS,
     ModelFormatError,
     WeightCount,
     check_numbers,
@@ -138,13 +144,160 @@ def test_json_of_many_brackets_is_refused(tmp_path):
         read_json(path)
 
 
-@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "vocab.txt"])
-def test_files_longer_than_memory_are_not_read(folder, name):
-    with open(folder / name, "ab") as file:
+def make_long(path):
+    path.parent.mkdir(exist_ok=True)
+    with open(path, "ab") as file:
         file.truncate(2**33)  # which takes no space on the disk
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("config.json", "tokenizer.json", "vocab.txt", "tokenizer.model.v3"),
+        *("prophetnet.tokenizer", "bpe.codes", "source.spm", "qwen.tiktoken"),
+        *("x.bpe", "x.vocab", "additional_chat_templates/x.jinja"),
+    ],
+)
+def test_files_longer_than_memory_are_not_read(folder, name):
+    make_long(folder / name)
 
     with pytest.raises(ModelFormatError, match=f"{name} is longer than any that"):
         open_checkpoint(folder)
+
+
+OPEN_BENEATH_A_LIMIT = """
+import resource, sys
+from skbert.checkpoint import open_checkpoint
+from skbert.folder import ModelFormatError
+good, *bad = sys.argv[1:]
+open_checkpoint(good)  # what it imports is no matter of the folders
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 2**29, used + 2**29))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for folder in bad:
+    try:
+        open_checkpoint(folder)
+    except ModelFormatError as error:
+        print(str(error).replace(chr(10), " "))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_sizes_that_lie_take_no_memory(folder, tmp_path):
+    """Each of them takes gigabytes where it is believed."""
+    config = json.loads((folder / "config.json").read_text())
+    sizes = ({"hidden_size": 2**14}, {"vocab_size": 10**6, "hidden_size": 2**10})
+    files = ("vocab.txt", "additional_chat_templates/x.jinja")
+    folders = []
+    for lie in (*sizes, *files):
+        copy = Path(shutil.copytree(folder, tmp_path / str(len(folders))))
+        folders.append(str(copy))
+        if isinstance(lie, str):
+            make_long(copy / lie)
+        else:
+            (copy / "config.json").write_text(json.dumps(config | lie))
+    command = [sys.executable, "-c", OPEN_BENEATH_A_LIMIT, str(folder), *folders]
+
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    *refusals, kilobytes = said.splitlines()
+    assert len(refusals) == len(folders)
+    assert not [refusal for refusal in refusals if "allocate" in refusal]
+    assert int(kilobytes) < 2**17
+
+
+def test_templates_longer_than_memory_together_are_not_read(folder):
+    (folder / "additional_chat_templates").mkdir()
+    for i in range(10):
+        with open(folder / "additional_chat_templates" / f"{i}.jinja", "wb") as file:
+            file.truncate(2**27)
+
+    with pytest.raises(ModelFormatError, match="templates is longer than any that"):
+        open_checkpoint(folder)
+
+
+def test_names_of_all_files_of_tokenizers_are_known():
+    """What transformers may read whole is checked before."""
+    names = set()
+    for name in dir(transformers):
+        if name.endswith(("Tokenizer", "TokenizerFast")):
+            kind = getattr(transformers, name)
+            with suppress(ImportError):  # of what some tokenizers need
+                names |= set(getattr(kind, "vocab_files_names", {}).values())
+
+    assert len(names) > 15
+    assert {Path(name).suffix for name in names} <= _TEXTS
+
+
+def test_long_files_that_are_not_read_are_none_of_its_business(folder):
+    for name in (
+        *("train.csv", "training_args.bin", "model.onnx", "events.log"),
+        *("checkpoint-500/optimizer.pt", "checkpoint-500/tokenizer.json"),
+    ):
+        make_long(folder / name)
+
+    open_checkpoint(folder)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize(
+    "name", ["tokenizer.json", "vocab.txt", "additional_chat_templates/x.jinja"]
+)
+@pytest.mark.parametrize("kind", ["pipe", "device", "socket"])
+def test_what_is_no_file_is_not_opened(folder, name, kind, monkeypatch):
+    path = folder / name
+    path.parent.mkdir(exist_ok=True)
+    path.unlink(missing_ok=True)
+    monkeypatch.chdir(path.parent)  # the name of a socket must be short
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        with socket.socket(socket.AF_UNIX) as end:
+            end.bind(path.name)
+
+    with pytest.raises(ModelFormatError, match=f"{name} is no file, but a pipe"):
+        open_checkpoint(folder)
+
+
+def test_links_to_files_are_files(folder, tmp_path):
+    """The hub's cache is made of them."""
+    expected = load_tokenizer(folder)("the invoice")["input_ids"]
+    for path in list(folder.glob("*")):
+        os.replace(path, tmp_path / path.name)
+        path.symlink_to(tmp_path / path.name)
+    (folder / "notes.txt").symlink_to(folder / "nothing")
+
+    assert open_checkpoint(folder).tokenizer("the invoice")["input_ids"] == expected
+
+
+READ_AS_NOBODY = """
+import os, sys
+from pathlib import Path
+from skbert.folder import ModelFormatError, load_tensors, read_json
+path = Path(sys.argv[1])
+if os.geteuid() == 0:
+    os.setuid(65534)  # the superuser may read everything
+try:
+    read_json(path) if path.suffix == ".json" else load_tensors(path)
+except ModelFormatError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs permissions")
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_a_file_that_may_not_be_read_is_not_called_missing(folder, name):
+    (folder / name).chmod(0)
+    # pytest keeps others out of the folders above, which a name alone does not need.
+    folder.chmod(0o755)
+    command = [sys.executable, "-c", READ_AS_NOBODY, name]
+
+    said = subprocess.run(command, capture_output=True, text=True, cwd=folder).stdout
+
+    assert re.match(rf"{name} cannot be (read|loaded): .*Permission denied", said)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")

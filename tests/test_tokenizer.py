@@ -1,5 +1,7 @@
 import json
+import os
 import shutil
+import threading
 
 import pytest
 import transformers
@@ -20,6 +22,15 @@ def folder(tiny_bert, tmp_path):
 def edit_json(path, **changes):
     content = json.loads(path.read_text(encoding="utf-8")) | changes
     path.write_text(json.dumps(content), encoding="utf-8")
+
+
+def use_word_list(folder):
+    """Keep a tokenizer's vocabulary as older BERTs have it, one word per line."""
+    path = folder / "tokenizer.json"
+    vocabulary = json.loads(path.read_text(encoding="utf-8"))["model"]["vocab"]
+    lines = sorted(vocabulary, key=vocabulary.get)
+    (folder / "vocab.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    path.unlink()
 
 
 @pytest.mark.parametrize("family", WITH_VOCABULARY)
@@ -62,12 +73,9 @@ def test_a_tokenizer_without_its_vocabulary_is_refused(folder):
 
 def test_a_vocabulary_of_one_word_per_line_is_a_tokenizer(folder):
     """As the older BERTs on the hub have it."""
-    vocabulary = load_tokenizer(folder).get_vocab()
     ids = load_tokenizer(folder)("The invoice is attached.")["input_ids"]
-    (folder / "tokenizer.json").unlink()
+    use_word_list(folder)
     (folder / "tokenizer_config.json").unlink()
-    lines = sorted(vocabulary, key=vocabulary.get)
-    (folder / "vocab.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     assert load_tokenizer(folder)("The invoice is attached.")["input_ids"] == ids
 
@@ -77,9 +85,7 @@ def test_a_vocabulary_of_one_word_per_line_is_a_tokenizer(folder):
 def test_a_damaged_tokenizer_is_refused(folder, name, content):
     (folder / name).write_text(content)
 
-    message = (
-        "has no tokenizer that can be loaded|tokenizer_config.json cannot|does not"
-    )
+    message = "has no tokenizer that can be loaded|cannot be read as JSON|does not"
     with pytest.raises(ModelFormatError, match=message):
         open_checkpoint(folder)
 
@@ -105,16 +111,6 @@ def test_a_class_that_nobody_knows_is_a_tokenizer_of_its_file(folder):
     assert load_tokenizer(folder)("the invoice")["input_ids"] == expected
 
 
-def test_a_tokenizer_is_not_read_from_elsewhere(folder):
-    names = ["../tokenizer.1.0.json"]
-    edit_json(folder / "tokenizer_config.json", fast_tokenizer_files=names)
-
-    with pytest.raises(
-        ModelFormatError, match="'fast_tokenizer_files' is not supported"
-    ):
-        open_checkpoint(folder)
-
-
 def test_tokens_beyond_the_embeddings_are_refused(folder):
     path = folder / "tokenizer.json"
     content = json.loads(path.read_text(encoding="utf-8"))
@@ -124,3 +120,179 @@ def test_tokens_beyond_the_embeddings_are_refused(folder):
 
     with pytest.raises(ModelFormatError, match=f"to {n_tokens}, but the model has"):
         open_checkpoint(folder)
+
+
+# --- settings that lead to other files ------------------------------------------------
+
+
+@pytest.fixture
+def outside(tmp_path):
+    """Give a vocabulary beside the folder, which is nobody's business."""
+    path = tmp_path / "outside.txt"
+    path.write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nsecret\n")
+    return path
+
+
+def put_settings(folder, file, settings):
+    """Add settings to a BERT with a list of words, which they could replace."""
+    use_word_list(folder)
+    path = folder / "tokenizer_config.json"
+    edit_json(path, tokenizer_class="BertTokenizer")
+    # With this one transformers leaves special_tokens_map.json alone.
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content.pop("added_tokens_decoder", None)
+    path.write_text(json.dumps(content), encoding="utf-8")
+    if not (folder / file).exists():
+        (folder / file).write_text("{}")
+    edit_json(folder / file, **settings)
+
+
+FILES = ("tokenizer_config.json", "special_tokens_map.json")
+
+
+@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("key", ["vocab", "vocab_file"])
+def test_a_vocabulary_is_not_read_from_elsewhere(folder, outside, file, key):
+    put_settings(folder, file, {key: str(outside)})
+
+    with pytest.raises(ModelFormatError, match=f"{file}: '{key}' is"):
+        open_checkpoint(folder)
+
+    # The test would be no test if the file were no vocabulary.
+    theirs = transformers.BertTokenizer(str(outside))
+    assert "secret" in theirs.get_vocab()
+
+
+def test_a_vocabulary_in_the_place_of_a_table_is_not_read(folder, outside):
+    """transformers takes it out of tokenizer.json, and would take a path, too."""
+    edit_json(folder / "tokenizer_config.json", tokenizer_class="BertTokenizer")
+    path = folder / "tokenizer.json"
+    model = json.loads(path.read_text(encoding="utf-8"))["model"]
+    edit_json(path, model=model | {"type": "WordPiece", "vocab": str(outside)})
+
+    with pytest.raises(ModelFormatError, match=r"'vocab' is .*; it must be a table"):
+        open_checkpoint(folder)
+
+
+def test_rules_in_the_place_of_a_table_are_not_read(folder, outside):
+    content = {"decompose_map": str(outside), "merge_map": {}}
+    (folder / "byte_maps.json").write_text(json.dumps(content))
+
+    with pytest.raises(ModelFormatError, match=r"'decompose_map' is .* be a table"):
+        open_checkpoint(folder)
+
+
+@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"merges": "OUTSIDE"},
+        {"vocab": 0},
+        {"merges_file": "OUTSIDE"},
+        {"tokenizer_file": "OUTSIDE"},
+        {"source_spm": "OUTSIDE"},
+        {"a": [{"vocab": "OUTSIDE"}]},
+        {"sp_model_kwargs": {"model_file": "OUTSIDE"}},
+        {"sp_model_kwargs": {"model_file": "../outside.txt"}},
+        {"vocab_file": "/dev/zero"},
+        {"vocab_file": "outside.txt"},  # beside the folder, where the test works
+        {"vocab_file": 0},
+        {"vocab_file": ["OUTSIDE"]},
+        {"vocab_file": {"content": "OUTSIDE"}},
+        {"vocab_file": "vocab.txt\0"},
+        {"vocab_file": r"\\machine\share\vocab.txt"},
+        {"mecab_kwargs": {"mecab_option": "-d OUTSIDE"}},
+        {"sudachi_kwargs": {"sudachi_config_path": "OUTSIDE"}},
+        {"sudachi_kwargs": {"sudachi_resource_dir": "OUTSIDE"}},
+        {"sudachi_kwargs": {"sudachi_dict_type": "OUTSIDE"}},
+        {"gguf_file": "vocab.txt"},
+        {"init_inputs": ["OUTSIDE"]},
+        {"fast_tokenizer_files": ["../tokenizer.1.0.json"]},
+    ],
+    ids=repr,
+)
+def test_settings_that_lead_elsewhere_are_refused(
+    folder, outside, monkeypatch, file, settings
+):
+    text = json.dumps(settings).replace("OUTSIDE", str(outside))
+    put_settings(folder, file, json.loads(text))
+    monkeypatch.chdir(outside.parent)
+
+    message = (
+        "which leads out of the folder|which is no name of a file|must be a table|"
+        "is not supported. Remove it|must be 'small', 'core' or 'full'"
+    )
+    with pytest.raises(ModelFormatError, match=message):
+        open_checkpoint(folder)
+
+
+def test_where_a_tokenizer_was_found_is_not_overridden(folder, outside):
+    put_settings(folder, FILES[1], {"name_or_path": str(outside.parent)})
+
+    with pytest.raises(ModelFormatError, match="'name_or_path' is not supported"):
+        open_checkpoint(folder)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize("key", ["vocab", "vocab_file"])
+def test_a_pipe_that_settings_name_is_not_opened(folder, tmp_path, key):
+    os.mkfifo(tmp_path / "pipe")
+    put_settings(folder, FILES[1], {key: str(tmp_path / "pipe")})
+    # Whoever opens the pipe waits for a writer; this one would come in the end.
+    writer = threading.Timer(20, (tmp_path / "pipe").write_text, [""])
+    writer.daemon = True
+    writer.start()
+
+    with pytest.raises(ModelFormatError, match=f"'{key}' is"):
+        open_checkpoint(folder)
+    writer.cancel()
+
+
+def test_a_long_file_that_settings_name_is_not_read(folder):
+    put_settings(folder, FILES[1], {"vocab_file": str(folder / "weights.bin")})
+    with open(folder / "weights.bin", "wb") as file:
+        file.truncate(2**33)
+
+    with pytest.raises(ModelFormatError, match="is longer than any that skbert"):
+        open_checkpoint(folder)
+
+
+@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"special_tokens_map_file": "/Users/somebody/.cache/special_tokens_map.json"},
+        {"special_tokens_map_file": "OUTSIDE"},  # saved and loaded on one machine
+        {"tokenizer_file": "/Users/somebody/.cache/tokenizer.json"},
+        {"tokenizer_file": None, "merges_file": "", "emoji_file": "vocab.txt"},
+        {"name_or_path": None, "gguf_file": None, "init_inputs": [], "merges": None},
+        {"sp_model_kwargs": {}, "vocab": None, "merges_file": "x" * 10_000},
+        {"mecab_kwargs": {"mecab_dic": "unidic_lite"}, "sudachi_kwargs": None},
+    ],
+    ids=lambda settings: str(settings)[:60],
+)
+def test_settings_that_lead_nowhere_are_fine(folder, outside, file, settings):
+    expected = load_tokenizer(folder)("the invoice")["input_ids"]
+    text = json.dumps(settings).replace("OUTSIDE", str(outside))
+    put_settings(folder, file, json.loads(text))
+
+    assert open_checkpoint(folder).tokenizer("the invoice")["input_ids"] == expected
+
+
+@pytest.mark.parametrize("value", [None, "", "vocab.txt", "/Users/somebody/vocab.txt"])
+def test_a_vocabulary_that_settings_took_away_is_missed(folder, value):
+    """Each word would be the unknown one."""
+    put_settings(folder, "special_tokens_map.json", {"vocab_file": value})
+
+    with pytest.raises(ModelFormatError, match="its vocabulary is empty. Settings"):
+        open_checkpoint(folder)
+
+
+def test_a_folder_may_name_its_own_files_by_any_way(folder, tmp_path, monkeypatch):
+    expected = load_tokenizer(folder)("the invoice")["input_ids"]
+    put_settings(folder, FILES[0], {"vocab_file": str(folder / "vocab.txt")})
+    (tmp_path / "link").symlink_to(folder)
+    monkeypatch.chdir(tmp_path)
+
+    for name in ("bert", "link", folder):
+        assert open_checkpoint(name).tokenizer("the invoice")["input_ids"] == expected

@@ -23,6 +23,10 @@ TARGETS = [[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0]]
 MEMORY = 2 * 2**30  # what may be reserved beyond what the imports take
 GROWTH = 400  # megabytes that loading a folder may use beside it
 
+# What lies beside the folder, and pipes: nobody's business.
+OUTSIDE = ("/outside.txt", "/outside.json", "/pipe", "/dev/zero", "/etc/passwd")
+SECRET = "secret"  # a word of the files outside
+
 # What a program does that runs code, speaks to others or leaves traces.
 FORBIDDEN = (
     "pickle.find_class",
@@ -62,7 +66,8 @@ def watch(event, arguments):
             os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
         )
         pickled = isinstance(path, str) and path.endswith((".bin", ".pkl", ".pt"))
-        if writes or pickled:
+        elsewhere = isinstance(path, str) and path.endswith(OUTSIDE)
+        if writes or pickled or elsewhere:
             events.append(f"open of {path!r}")
     elif event in FORBIDDEN:
         events.append(f"{event} {arguments!r}"[:200])
@@ -92,6 +97,8 @@ def answer(folder, *, fit):
         if fit and "is beyond the" in str(error):
             return {"refused": str(error)}
         raise
+    if SECRET in clf.tokenizer_.get_vocab():
+        return {"lost": "a file beside the folder was read"}
     clf.predict_labels(TEXTS)
     return {"proba": clf.predict_proba(TEXTS).tolist()}
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 
+from faults.folder_worker import SECRET
 from faults.mutations.json_files import JUNK, change_json, read, write
 
 
@@ -13,7 +15,9 @@ def change_tokenizer(folder, rng):
         return change_json(folder / rng.choice(names), rng)
     way = rng.choice(list(_TOKENIZER_WAYS))
     _TOKENIZER_WAYS[way](folder, rng)
-    files = [path.read_text()[:500] for path in folder.glob("tokenizer_config.json")]
+    names = ("tokenizer_config.json", "special_tokens_map.json")
+    paths = [folder / name for name in names]
+    files = [path.read_text()[:500] for path in paths if path.is_file()]
     return f"tokenizer: {way}: {files}"
 
 
@@ -98,6 +102,83 @@ CLASSES = (
         "Nothing",
     ),
 )
+
+
+def use_word_list(folder):
+    """Keep the vocabulary as a list of words; there is no tokenizer.json then."""
+    vocabulary = read(folder / "tokenizer.json")["model"]["vocab"]
+    words = sorted(vocabulary, key=vocabulary.get)
+    text = "\n".join(words) + "\n"
+    (folder / "vocab.txt").write_text(text, encoding="utf-8")
+    (folder / "tokenizer.json").unlink()
+
+
+def use_class(folder, name):
+    path = folder / "tokenizer_config.json"
+    write(path, read(path) | {"tokenizer_class": name})
+
+
+def _places(folder):
+    """Make what is no business of the folder's, and return the paths."""
+    room = folder.parent
+    os.mkfifo(room / "pipe")
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "<s>", "</s>", SECRET]
+    (room / "outside.txt").write_text("\n".join(words) + "\n")
+    (room / "outside.json").write_text(json.dumps({w: i for i, w in enumerate(words)}))
+    os.mkfifo(folder / "pipe")
+    paths = [room / "pipe", room / "outside.txt", room / "outside.json"]
+    paths += [folder / "pipe", "/dev/zero", "/dev/random", "/etc/passwd", "/nothing"]
+    return [*map(str, paths), "../outside.txt", "../pipe", 0, "vocab.txt", ""]
+
+
+_PATH_KEYS = (
+    *("vocab", "merges", "vocab_file", "merges_file", "tokenizer_file", "spm_file"),
+    *("source_spm", "target_spm", "gguf_file", "emoji_file", "model_file"),
+    *("src_vocab_file", "monolingual_vocab_file", "entity_vocab_file"),
+    *("special_tokens_map_file", "added_tokens_file", "chat_template_file"),
+)
+_PATH_CLASSES = (
+    *("BertTokenizer",) * 6,
+    *("RobertaTokenizer", "TokenizersBackend"),
+    *("BertJapaneseTokenizer", "ProphetNetTokenizer", "BertGenerationTokenizer"),
+    *("MarianTokenizer", "MyT5Tokenizer", "BertweetTokenizer", "LlamaTokenizer"),
+)
+
+
+def _lead_elsewhere(folder, rng):
+    """Name files that are none of a tokenizer's in its settings."""
+    place = rng.choice(_places(folder))
+    names = rng.choice([["vocab"], ["vocab_file"], rng.sample(_PATH_KEYS, 3)])
+    settings = dict.fromkeys(names, place)
+    nested = ({"sp_model_kwargs": settings}, {"a": [settings]})
+    settings = rng.choice([settings, settings, *nested, {"init_inputs": [place]}])
+    path = folder / "tokenizer_config.json"
+    content = read(path) | {"tokenizer_class": rng.choice(_PATH_CLASSES)}
+    if rng.random() < 0.5:
+        # With this one transformers leaves special_tokens_map.json alone.
+        content.pop("added_tokens_decoder", None)
+        write(folder / "special_tokens_map.json", settings)
+    else:
+        content |= settings
+    write(path, content)
+    if rng.random() < 0.8:
+        use_word_list(folder)
+
+
+def _tables_elsewhere(folder, rng):
+    """Name a file in the place of a table."""
+    place = rng.choice(_places(folder))
+    if rng.random() < 0.3:
+        maps = {"decompose_map": place, "merge_map": {}}
+        write(folder / "byte_maps.json", maps)
+        use_class(folder, "MyT5Tokenizer")
+        return
+    content = read(folder / "tokenizer.json")
+    content["model"] |= {rng.choice(["vocab", "vocab", "merges"]): place}
+    content["model"]["type"] = rng.choice(["WordPiece", "BPE", "WordLevel"])
+    write(folder / "tokenizer.json", content)
+    use_class(folder, rng.choice(_PATH_CLASSES))
+
 
 _TOKENIZER_WAYS = {
     "id beyond": _in_tokenizer(_move_id),
@@ -196,5 +277,9 @@ _TOKENIZER_WAYS = {
         {rng.choice(["pad_token", "cls_token", "x"]): rng.choice(JUNK)},
     ),
     "gone": lambda folder, rng: (folder / "tokenizer.json").unlink(),
+    "words": lambda folder, rng: use_word_list(folder),
+    "paths": _lead_elsewhere,
+    "paths again": _lead_elsewhere,
+    "tables elsewhere": _tables_elsewhere,
     "both gone": lambda folder, rng: [p.unlink() for p in folder.glob("tokenizer*")],
 }

@@ -5,37 +5,39 @@ from __future__ import annotations
 import json
 import math
 import os
-import tempfile
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import transformers
 from safetensors.torch import save_file
-from transformers import PreTrainedConfig, PreTrainedTokenizerBase
+from torch import Tensor
+from transformers import (
+    AutoModelForSequenceClassification,
+    PreTrainedConfig,
+    PreTrainedTokenizerBase,
+)
 
 from skbert.checkpoint import load_structure
 from skbert.configuration import load_config
-from skbert.folder import ModelFormatError, check_numbers, load_tensors, read_json
+from skbert.folder import (
+    ModelFormatError,
+    check_numbers,
+    count_weights,
+    load_tensors,
+    read_json,
+)
+from skbert.model_card import make_card, renew_card
 from skbert.module import MeanPoolingClassifier, NativeClassifier, build_module
+from skbert.replacement import HEAD_FILE, STATE_FILE, replacement, target_folder
 from skbert.silence import quiet_transformers
+from skbert.structure import lay_out
 from skbert.tokenizer import check_vocabulary, load_tokenizer
 
 __all__ = ["FORMAT_VERSION", "SavedModel", "load_model", "save_model"]
 
 FORMAT_VERSION = 1
-
-_STATE_FILE = "skbert.json"
-_HEAD_FILE = "head.safetensors"
-
-# Files by whose presence a folder says what kind of model it is.
-_PARTS = (
-    "config.json",
-    _STATE_FILE,
-    _HEAD_FILE,
-    "modules.json",
-    "1_Pooling/config.json",
-)
 
 
 @dataclass
@@ -67,31 +69,29 @@ class SavedModel:
     fitted: dict[str, Any] = field(default_factory=dict)
 
 
-def save_model(saved: SavedModel, folder: str | os.PathLike) -> None:
+def save_model(saved: SavedModel, folder: str | os.PathLike[str]) -> None:
     """Write a folder; what was there stays whole until all is written.
 
     Parameters
     ----------
     saved : SavedModel
-    folder : str or Path
-        Made if it does not exist. Other files in it are left alone.
+    folder : str or path-like
+        Made if it does not exist. A model in it is replaced, all its files; other
+        files are left alone, and so is a README.md that skbert did not begin.
+
+    Raises
+    ------
+    TypeError
+        If ``folder`` is no path.
+    ValueError
+        If it is empty or a file, or holds files named as a model's that are none.
+    OSError
+        If the files cannot be written.
     """
-    # Links are followed: what they point to is what is replaced.
-    target = Path(folder).expanduser().resolve()
-    if target.exists() and not target.is_dir():
-        raise ValueError(f"{target} is a file; a model is saved to a folder.")
-    exists = target.exists()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # Beside the files' places, so that they can be moved there, which cannot fail
-    # halfway as copying can.
-    place = target if exists else target.parent
-    with tempfile.TemporaryDirectory(dir=place, prefix=".skbert-") as scratch:
-        work = Path(scratch) / "model"
+    target = target_folder(folder)
+    with replacement(target) as work:
         _write(saved, work)
-        if exists:
-            _replace_files(work, target)
-        else:
-            os.replace(work, target)
+        _write_card(saved, work, target)
 
 
 def _write(saved: SavedModel, folder: Path) -> None:
@@ -100,7 +100,7 @@ def _write(saved: SavedModel, folder: Path) -> None:
         if isinstance(module, MeanPoolingClassifier):
             module.encoder.save_pretrained(folder)
             head = {k: v.contiguous() for k, v in module.head.state_dict().items()}
-            save_file(head, folder / _HEAD_FILE)
+            save_file(head, folder / HEAD_FILE)
             _write_sentence_transformers_parts(
                 folder, module.encoder.config.hidden_size
             )
@@ -118,8 +118,7 @@ def _write(saved: SavedModel, folder: Path) -> None:
         "fitted": _jsonable(saved.fitted),
         "transformers_version": transformers.__version__,
     }
-    _write_json(folder / _STATE_FILE, state)
-    (folder / "README.md").write_text(_model_card(saved), encoding="utf-8")
+    _write_json(folder / STATE_FILE, state)
 
 
 def _name_labels(module: NativeClassifier, names: list[str]) -> None:
@@ -170,59 +169,21 @@ def _plain(value: Any) -> Any:
     return value
 
 
-_CARD = """\
----
-library_name: skbert
-pipeline_tag: text-classification
-tags: [multi-label, scikit-learn]
----
-
-# Multi-label text classifier
-
-Fine-tuned from `{model}` with skbert ({pooling} pooling). Load it with
-
-```python
-from skbert import TransformerMultiLabelClassifier
-
-clf = TransformerMultiLabelClassifier.from_pretrained("path/to/this/folder")
-clf.predict_labels(["a text"])
-```
-
-| label | threshold |
-| --- | --- |
-{rows}
-"""
-
-
-def _model_card(saved: SavedModel) -> str:
-    rows = "\n".join(
-        f"| {name} | {threshold:.3f} |"
-        for name, threshold in zip(saved.label_names, saved.thresholds, strict=True)
+def _write_card(saved: SavedModel, folder: Path, target: Path) -> None:
+    card = make_card(
+        saved.params.get("model", "an unknown model"),
+        saved.pooling,
+        zip(saved.label_names, saved.thresholds, strict=True),
     )
-    model = saved.params.get("model", "an unknown model")
-    return _CARD.format(model=model, pooling=saved.pooling, rows=rows)
+    renewed = renew_card(target / "README.md", card)
+    if renewed is not None:
+        (folder / "README.md").write_text(renewed, encoding="utf-8")
 
 
 def _write_json(path: Path, content) -> None:
     path.parent.mkdir(exist_ok=True)
     text = json.dumps(content, indent=2, ensure_ascii=False)
     path.write_text(text + "\n", encoding="utf-8")
-
-
-def _replace_files(source: Path, target: Path) -> None:
-    """Move a model's files to a folder that exists, over an older model's.
-
-    The configuration goes first and comes last: a folder without it is refused, so
-    that what a crash leaves in between is never taken for a model.
-    """
-    for name in _PARTS:
-        if name == "config.json" or not (source / name).exists():
-            (target / name).unlink(missing_ok=True)
-    files = [path for path in source.rglob("*") if path.is_file()]
-    for file in sorted(files, key=lambda path: path == source / "config.json"):
-        place = target / file.relative_to(source)
-        place.parent.mkdir(exist_ok=True)
-        os.replace(file, place)
 
 
 def load_model(folder: Path) -> SavedModel:
@@ -236,31 +197,22 @@ def load_model(folder: Path) -> SavedModel:
     config = load_config(folder)
     tokenizer = load_tokenizer(folder, config)
     check_vocabulary(folder, tokenizer, load_structure(folder, config))
-    if (folder / _STATE_FILE).exists():
+    if (folder / STATE_FILE).exists():
         return _load_saved(folder, config, tokenizer)
-    if (folder / _HEAD_FILE).exists():
-        raise ModelFormatError(f"{folder}: {_STATE_FILE} is missing.")
+    if (folder / HEAD_FILE).exists():
+        raise ModelFormatError(f"{folder}: {STATE_FILE} is missing.")
     return _load_hugging_face(folder, config, tokenizer)
 
 
 def _load_saved(
     folder: Path, config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase
 ) -> SavedModel:
-    state = read_json(folder / _STATE_FILE)
-    _check_state(folder / _STATE_FILE, state)
+    state = read_json(folder / STATE_FILE)
+    _check_state(folder / STATE_FILE, state)
     n_labels = len(state["label_names"])
-    mean = state["pooling"] == "mean"
-    module, _ = build_module(
-        folder,
-        config,
-        n_labels=n_labels,
-        pooling=state["pooling"],
-        complete=not mean,
-    )
-    if isinstance(module, MeanPoolingClassifier):
-        _load_head(module, folder / _HEAD_FILE)
+    load = _load_mean if state["pooling"] == "mean" else _load_native
     return SavedModel(
-        module=module.eval(),
+        module=load(folder, config, n_labels),
         tokenizer=tokenizer,
         pooling=state["pooling"],
         label_names=state["label_names"],
@@ -271,13 +223,56 @@ def _load_saved(
     )
 
 
-def _load_head(module: MeanPoolingClassifier, path: Path) -> None:
+def _load_mean(
+    folder: Path, config: PreTrainedConfig, n_labels: int
+) -> NativeClassifier | MeanPoolingClassifier:
+    width = getattr(config, "hidden_size", None)
+    # The head is read first: a folder may name more labels than memory has room for.
+    head = _load_head(folder / HEAD_FILE, n_labels, width)
+    module, _ = build_module(folder, config, n_labels=n_labels, pooling="mean")
+    module.output_layer.load_state_dict(head)
+    return module.eval()
+
+
+def _load_head(path: Path, n_labels: int, width: int | None) -> dict[str, Tensor]:
     tensors = load_tensors(path)
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    expected = {"weight": (n_labels, width), "bias": (n_labels,)}
+    if shapes != expected:
+        raise ModelFormatError(
+            f"{path} cannot be loaded: {n_labels} labels need tensors of the shapes "
+            f"{expected}, and no others."
+        )
     check_numbers(path, tensors.items())
+    return tensors
+
+
+def _load_native(
+    folder: Path, config: PreTrainedConfig, n_labels: int
+) -> NativeClassifier | MeanPoolingClassifier:
+    _check_labels(folder, config, n_labels)
+    module, _ = build_module(
+        folder, config, n_labels=n_labels, pooling="native", complete=True
+    )
+    return module.eval()
+
+
+def _check_labels(folder: Path, config: PreTrainedConfig, n_labels: int) -> None:
+    """Refuse labels that the weights have no room for, before memory is taken."""
+    count = count_weights(folder)
+    sketch = deepcopy(config)
+    sketch.num_labels = 2
     try:
-        module.head.load_state_dict(tensors)
-    except Exception as error:
-        raise ModelFormatError(f"{path} cannot be loaded: {error}") from error
+        with quiet_transformers():
+            model = lay_out(AutoModelForSequenceClassification, sketch, count)
+    except Exception:
+        return  # `build_module` does the same and says what is wrong
+    width = NativeClassifier(model).output_layer.in_features
+    if n_labels * width > count.n_elements:
+        raise ModelFormatError(
+            f"{folder}: {n_labels} labels need {n_labels * width} weights of the "
+            f"output layer alone, but there are {count.n_elements} in all."
+        )
 
 
 _STATE_TYPES: dict[str, type | tuple[type, ...]] = {
@@ -355,11 +350,8 @@ def _load_hugging_face(
             f"{config.num_labels - 1}."
         )
     names = [str(config.id2label[i]) for i in range(config.num_labels)]
-    module, _ = build_module(
-        folder, config, n_labels=len(names), pooling="native", complete=True
-    )
     return SavedModel(
-        module=module.eval(),
+        module=_load_native(folder, config, len(names)),
         tokenizer=tokenizer,
         pooling="native",
         label_names=names,

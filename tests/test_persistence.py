@@ -387,6 +387,20 @@ def test_the_card_names_labels_thresholds_and_origin(saved, checkpoint, pooling)
     assert "from_pretrained" in card
 
 
+def test_a_card_stays_where_people_wrote_one(fitted, tmp_path):
+    card = tmp_path / "README.md"
+    fitted().save_pretrained(tmp_path)
+    card.write_text(card.read_text(encoding="utf-8") + "\nAsk Anna.\n", "utf-8")
+    fitted(pooling="mean").save_pretrained(tmp_path)
+    text = card.read_text(encoding="utf-8")
+    assert "mean pooling" in text
+    assert text.endswith("|\n\nAsk Anna.\n")
+
+    card.write_text("# Ours\n", "utf-8")
+    fitted().save_pretrained(tmp_path)
+    assert card.read_text(encoding="utf-8") == "# Ours\n"
+
+
 def test_nothing_is_printed(fitted, tmp_path, capfd):
     fitted()
     capfd.readouterr()
@@ -546,7 +560,7 @@ def test_folders_are_made_and_files_are_not_overwritten(fitted, tmp_path, monkey
     with pytest.raises(ValueError, match="is a file; a model is saved to a folder"):
         fitted().save_pretrained(tmp_path / "file")
     assert (tmp_path / "file").read_text() == "mine"
-    with pytest.raises(OSError):
+    with pytest.raises(ValueError, match="file is a file; a model is saved to a"):
         fitted().save_pretrained(tmp_path / "file" / "model")
 
     monkeypatch.chdir(tmp_path)
@@ -619,7 +633,7 @@ def test_a_save_that_fails_leaves_the_old_model(
         "weights": (transformers.PreTrainedModel, "save_pretrained"),
         "head": (skbert.persistence, "save_file"),
         "tokenizer": (type(clf.tokenizer_), "save_pretrained"),
-        "card": (skbert.persistence, "_model_card"),
+        "card": (skbert.persistence, "make_card"),
     }[part]
     monkeypatch.setattr(place, name, fail)
     with pytest.raises(OSError, match="disk full"):
@@ -847,8 +861,44 @@ def test_a_head_that_does_not_fit_is_refused(saved, change):
     head = saved(pooling="mean") / "head.safetensors"
     save_file(change(load_file(head)), head)
 
-    with pytest.raises(ModelFormatError, match=r"head\.safetensors cannot be loaded"):
+    with pytest.raises(
+        ModelFormatError, match="cannot be loaded: 3 labels need tensors of the shapes"
+    ):
         load(head.parent)
+
+
+def no_module(*args, **kwargs):
+    raise AssertionError("memory would be taken for it")
+
+
+@pytest.mark.parametrize(
+    ("pooling", "message"),
+    [
+        ("mean", r"cannot be loaded: 100000 labels need tensors of .*\(100000, 32\)"),
+        (
+            "native",
+            "100000 labels need 3200000 weights of the output layer alone, but there",
+        ),
+    ],
+)
+def test_more_labels_than_weights_take_no_memory(saved, monkeypatch, pooling, message):
+    folder = saved(pooling=pooling)
+    names = [str(i) for i in range(100_000)]
+    edit_json(folder / "skbert.json", label_names=names, thresholds=[0.5] * len(names))
+    monkeypatch.setattr(skbert.persistence, "build_module", no_module)
+
+    with pytest.raises(ModelFormatError, match=message):
+        load(folder)
+
+
+def test_more_names_than_weights_take_no_memory(hugging_face, monkeypatch):
+    folder = hugging_face()
+    names = {i: str(i) for i in range(100_000)}
+    edit_json(folder / "config.json", id2label=names)
+    monkeypatch.setattr(skbert.persistence, "build_module", no_module)
+
+    with pytest.raises(ModelFormatError, match="100000 labels need 3200000 weights"):
+        load(folder)
 
 
 @pytest.mark.parametrize("pooling", ["native", "mean"])

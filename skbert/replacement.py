@@ -1,0 +1,234 @@
+"""Replacement: a folder's model <- a newer one, whole before the old one goes."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from safetensors import SafetensorError
+
+from skbert.folder import ModelFormatError, read_json
+
+__all__ = ["HEAD_FILE", "STATE_FILE", "replacement", "target_folder"]
+
+STATE_FILE = "skbert.json"
+HEAD_FILE = "head.safetensors"
+
+# What skbert and transformers take for a part of a model, whoever wrote it. Beside a
+# newer model it would change what is loaded, or how.
+_PARTS = (
+    "config.json",
+    STATE_FILE,
+    HEAD_FILE,
+    "modules.json",
+    "1_Pooling/config.json",
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "model-?????-of-?????.safetensors",
+    "adapter_config.json",
+    "adapter_model.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "additional_chat_templates/*.jinja",
+    # Vocabularies, by the names of all tokenizers of transformers.
+    "bpe.codes",
+    "byte_maps.json",
+    "dict.txt",
+    "emoji.json",
+    "entity_vocab.json",
+    "merges.txt",
+    "normalizer.json",
+    "prophetnet.tokenizer",
+    "sentencepiece.bpe.model",
+    "sentencepiece.model",
+    "source.spm",
+    "spiece.model",
+    "spm.model",
+    "spm_char.model",
+    "target.spm",
+    "target_vocab.json",
+    "tekken.json",
+    "tiktoken.model",
+    "tokenizer.model",
+    "vocab-src.json",
+    "vocab-tgt.json",
+    "vocab.json",
+    "vocab.txt",
+    "word_pronunciation.json",
+    "word_shape.json",
+)
+
+_SCRATCH = ".skbert-saving-"
+
+# Seconds. No model takes a day to write: whoever wrote to an older folder was killed,
+# and whoever writes to a younger one may be another process.
+_OLDEST_SCRATCH = 24 * 60 * 60
+
+# How safetensors and tokenizers, which are written in Rust, quote the system's errors.
+_SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)")
+
+
+def target_folder(folder: str | os.PathLike[str]) -> Path:
+    """Return where a model can be saved without harm to what is no part of a model.
+
+    Raises
+    ------
+    TypeError
+        If ``folder`` is no path.
+    ValueError
+        If it is empty or a file, or holds files named as a model's that are none.
+    """
+    if not isinstance(folder, str | os.PathLike):
+        raise TypeError(
+            f"folder is {folder!r} ({type(folder).__name__}); it must be a path."
+        )
+    if not os.fspath(folder):
+        raise ValueError(
+            "folder is '', which may be a variable that is not set; name a folder, "
+            "such as 'model'."
+        )
+    try:
+        # Links are followed: what they point to is what is replaced.
+        target = Path(folder).expanduser().resolve()
+    except (RuntimeError, ValueError) as error:  # no such home, a NUL in the name
+        raise ValueError(
+            f"folder={os.fspath(folder)!r} is no possible path: {error}"
+        ) from error
+    there = next(path for path in (target, *target.parents) if path.exists())
+    if not there.is_dir():
+        raise ValueError(f"{there} is a file; a model is saved to a folder.")
+    foreign = _foreign_file(target)
+    if foreign is not None:
+        raise ValueError(
+            f"{foreign} is no part of a model that skbert or transformers wrote, and "
+            "saving would replace or remove it. Choose another folder, such as "
+            f"{str(target / 'model')!r}, or move that file away."
+        )
+    return target
+
+
+def _foreign_file(folder: Path) -> Path | None:
+    """Return a file that only its name makes a part of a model; None without one."""
+    config = folder / "config.json"
+    if (folder / STATE_FILE).exists():  # a model of skbert, or what a crash left of one
+        return None
+    if config.exists():
+        return None if _is_model_config(config) else config
+    if (folder / "tokenizer_config.json").exists():  # a tokenizer saved by itself
+        return None
+    return next(iter(_parts(folder)), None)
+
+
+def _is_model_config(path: Path) -> bool:
+    try:
+        return not read_json(path).keys().isdisjoint({"model_type", "architectures"})
+    except ModelFormatError:
+        return False
+
+
+def _parts(folder: Path) -> list[Path]:
+    found = [path for pattern in _PARTS for path in folder.glob(pattern)]
+    return [path for path in found if path.is_file() or path.is_symlink()]
+
+
+@contextmanager
+def replacement(target: Path) -> Iterator[Path]:
+    """Give an empty folder whose files take a model's place when all are written.
+
+    Parameters
+    ----------
+    target : Path
+        Of `target_folder`. Files in it that are no parts of a model stay.
+
+    Raises
+    ------
+    OSError
+        If the files cannot be written or moved.
+    """
+    exists = target.exists()
+    # Beside the files' places, so that they can be moved there, which cannot fail
+    # halfway as copying can.
+    place = target if exists else target.parent
+    state = "What was there before is whole."
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        _sweep(place)
+        with tempfile.TemporaryDirectory(
+            dir=place, prefix=_SCRATCH, ignore_cleanup_errors=True
+        ) as scratch:
+            work = Path(scratch) / "model"
+            yield work
+            _set_modes(work, target)
+            if exists:
+                state = "What is there now is refused until a model is saved there."
+                _move_files(work, target)
+            else:
+                os.replace(work, target)
+    except Exception as error:
+        code = _error_number(error)
+        if code is None and not isinstance(error, OSError | SafetensorError):
+            raise
+        reason = error if code is None else os.strerror(code)
+        message = f"the model could not be saved to {target}: {reason}. {state}"
+        raise (OSError(message) if code is None else OSError(code, message)) from error
+
+
+def _error_number(error: Exception) -> int | None:
+    if isinstance(error, OSError):
+        return error.errno
+    quoted = _SYSTEM_ERROR.search(str(error))
+    return int(quoted[1]) if quoted else None
+
+
+def _sweep(place: Path) -> None:
+    """Remove what saves that were killed have left."""
+    for path in place.glob(f"{_SCRATCH}*"):
+        with suppress(FileNotFoundError):  # another process has just finished with it
+            if time.time() - path.lstat().st_mtime > _OLDEST_SCRATCH:
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _set_modes(work: Path, target: Path) -> None:
+    """Give files the modes that they would have if they were written in place.
+
+    safetensors makes its files readable for their owner only.
+    """
+    usual = (work / STATE_FILE).stat().st_mode
+    for name in _files(work):
+        file, there = work / name, target / name
+        mode = there.stat().st_mode if there.is_file() else usual
+        if file.stat().st_mode != mode:  # some file systems have one mode only
+            file.chmod(stat.S_IMODE(mode))
+
+
+def _files(folder: Path) -> set[Path]:
+    return {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
+
+
+def _move_files(work: Path, target: Path) -> None:
+    """Move a model's files to a folder that exists, over an older model's.
+
+    The configuration goes first and comes last: a folder without it is refused, so
+    that what a crash leaves in between is never taken for a model. The state comes
+    first: by it the next save knows what a crash has left.
+    """
+    config = Path("config.json")
+    new = _files(work)
+    (target / config).unlink(missing_ok=True)
+    os.replace(work / STATE_FILE, target / STATE_FILE)
+    for path in _parts(target):
+        if path.relative_to(target) not in new:
+            path.unlink()
+    for name in sorted(new - {Path(STATE_FILE)}, key=lambda name: name == config):
+        (target / name).parent.mkdir(exist_ok=True)
+        os.replace(work / name, target / name)

@@ -1,0 +1,99 @@
+import re
+
+import pytest
+
+from skbert.model_card import make_card, renew_card
+
+OLD = make_card("models/old", "native", [("a", 0.25), ("b", 0.5)])
+NEW = make_card("models/new", "mean", [("c", 0.125), ("d | e", 0.75), ("f", 1.0)])
+TABLE = NEW[NEW.index("| label") :]
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "README.md"
+
+
+def write(path, text):
+    path.write_text(text, encoding="utf-8")
+
+
+def test_the_card_names_everything():
+    assert "`models/new` with skbert (mean pooling)" in NEW
+    assert TABLE.splitlines()[2:] == [
+        "| c | 0.125 |",
+        "| d | e | 0.750 |",
+        "| f | 1.000 |",
+    ]
+
+
+def test_a_label_of_two_lines_is_one_row():
+    card = make_card("m", "mean", [("a\nb\r\nc", 0.5)])
+    assert "| a b c | 0.500 |\n" in card
+
+
+def test_a_label_twice_has_two_rows():
+    assert make_card("m", "mean", [("a", 0.5), ("a", 0.25)]).count("\n| a |") == 2
+
+
+def test_without_one_the_card_is_the_new_one(path):
+    assert renew_card(path, NEW) == NEW
+
+
+def test_what_skbert_wrote_is_replaced(path):
+    write(path, OLD)
+    assert renew_card(path, NEW) == NEW
+
+
+def test_what_people_wrote_into_it_stays(path):
+    mine = OLD.replace("tags: [", "license: mit\ntags: [mine, ")
+    mine = mine.replace("Load it with", "Trained on mails. Load it with")
+    write(
+        path, mine + "\n## Limits\n\n| label | threshold | F1 |\n| --- | --- | --- |\n"
+    )
+
+    renewed = renew_card(path, NEW)
+
+    assert "license: mit\ntags: [mine, multi-label" in renewed
+    assert "`models/new` with skbert (mean pooling). Trained on mails." in renewed
+    assert f"{TABLE}\n## Limits\n\n| label | threshold | F1 |\n" in renewed
+    assert "models/old" not in renewed
+    assert "| a |" not in renewed
+    write(path, renewed)
+    assert renew_card(path, NEW) == renewed
+
+
+def test_a_table_that_an_editor_aligned_is_renewed(path):
+    aligned = "| label | threshold |\n|:-----:| --------: |\n| a     |     0.25 |"
+    write(path, re.sub(r"(?s)\| label .*", lambda _: aligned, OLD))
+    assert renew_card(path, NEW) == NEW
+
+
+def test_what_people_removed_stays_away(path):
+    write(path, OLD[: OLD.index("Fine-tuned")])
+    assert renew_card(path, NEW) == OLD[: OLD.index("Fine-tuned")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "# My project\n",
+        "---\nlibrary_name: transformers\n---\n" + TABLE,
+        "# Mine\n\n" + OLD,
+    ],
+)
+def test_what_others_began_stays(path, text):
+    write(path, text)
+    assert renew_card(path, NEW) is None
+
+
+def test_what_cannot_be_read_stays(path):
+    path.write_bytes(b"\xff\xfe" + OLD.encode("utf-16-le"))
+    assert renew_card(path, NEW) is None
+    path.unlink()
+    path.mkdir()
+    assert renew_card(path, NEW) is None
+    path.rmdir()
+    path.symlink_to("nowhere")
+    assert renew_card(path, NEW) is None

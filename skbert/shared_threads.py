@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 import joblib
@@ -44,14 +44,32 @@ def in_shared_thread(compute: Callable[..., Result], *args) -> Result:
     """
     if _is_its_own():
         return compute(*args)
-    work = with_these_modes(compute, *args)
+    future: Future[Result] = Future()
+    # Whoever makes the call takes it out, so that the queue holds none that is made.
+    waiting = [(with_these_modes(compute, *args), future)]
     try:
-        future = _pool(torch.get_num_threads()).submit(work)
+        _pool(torch.get_num_threads()).submit(_make, waiting)
     except RuntimeError:
         # No thread can start any more: there are too many, or Python is about to end
-        # and waits for this one.
-        return compute(*args)
-    return future.result()
+        # and waits for this one. What waits may be in the queue nevertheless.
+        _make(waiting)
+    try:
+        return future.result()
+    finally:
+        del future  # it holds an error, whose traceback holds this frame
+
+
+def _make(waiting: list[tuple[Callable[[], Result], Future[Result]]]) -> None:
+    """Make the call that waits, unless another thread does, or did."""
+    try:
+        compute, future = waiting.pop()
+    except IndexError:
+        return
+    try:
+        future.set_result(compute())
+    except BaseException as error:
+        future.set_exception(error)
+        del future  # as in the caller
 
 
 def _is_its_own() -> bool:

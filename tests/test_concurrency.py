@@ -10,7 +10,6 @@ import sys
 import textwrap
 import threading
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -21,8 +20,10 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
+from daemon_threads import in_threads
 from skbert import TransformerMultiLabelClassifier, TunedThresholdsClassifierCV
 from skbert.checks import check_scoring
+from skbert.epoch_states import EpochStates
 from skbert.targets import CONSTANT_LABELS, encode_targets
 
 N_THREADS = 16
@@ -55,18 +56,6 @@ def make(model):
         return TransformerMultiLabelClassifier(model, **(settings | changes))
 
     return make
-
-
-def in_threads(actions):
-    """Run all actions at once, each in its thread; return their results."""
-    start = threading.Barrier(len(actions))
-
-    def run(action):
-        start.wait()
-        return action()
-
-    with ThreadPoolExecutor(len(actions)) as pool:
-        return list(pool.map(run, actions))
 
 
 @pytest.fixture
@@ -136,6 +125,40 @@ def test_the_first_predictions_of_a_loaded_model_may_come_from_many_threads(
         loaded = TransformerMultiLabelClassifier.from_pretrained(tmp_path, device="cpu")
         for proba in in_threads([partial(loaded.predict_proba, X)] * N_THREADS):
             np.testing.assert_array_equal(proba, expected)
+
+
+def test_threads_that_predict_compute_in_no_more_threads_than_there_are_cores(
+    make, emails
+):
+    X, y = emails
+    clf = make().fit(X, y)
+    names = set()
+
+    def note(*_):
+        names.add(threading.current_thread().name)
+
+    clf.net_.module_.register_forward_hook(note)
+    clf.predict_proba(X[:1])
+    assert names == {threading.current_thread().name}  # the main thread computes itself
+    names.clear()
+    in_threads([partial(clf.predict_proba, X)] * (3 * joblib.cpu_count()))
+    n_cores = max(1, joblib.cpu_count() // torch.get_num_threads())
+    assert 1 <= len(names) <= n_cores
+
+
+HANG = """
+import threading
+from daemon_threads import in_threads
+
+try:
+    in_threads([threading.Event().wait, lambda: 7], seconds=1)
+except TimeoutError as error:
+    print(error)
+"""
+
+
+def test_a_thread_that_hangs_is_an_error_and_lets_python_end():
+    assert run_python(HANG, seconds=60) == ("1 of 2 threads hang\n", "")
 
 
 def test_a_fit_and_predictions_of_others_do_not_disturb_each_other(
@@ -314,6 +337,22 @@ def test_a_pickle_is_read_in_another_process(make, emails):
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         proba = pool.apply_async(clf.predict_proba, (X,)).get(timeout=120)
     np.testing.assert_array_equal(proba, clf.predict_proba(X))
+
+
+def test_a_lock_on_a_file_that_another_fit_removed_meanwhile_locks_nothing(
+    tmp_path, monkeypatch
+):
+    fcntl = pytest.importorskip("fcntl")
+    flock = fcntl.flock
+
+    def remove_first(handle, operation):
+        (tmp_path / "lock").unlink(missing_ok=True)
+        flock(handle, operation)
+
+    monkeypatch.setattr(fcntl, "flock", remove_first)
+    with pytest.warns(UserWarning, match="The very same fit is going on elsewhere"):
+        with EpochStates(tmp_path):
+            pass
 
 
 @pytest.mark.parametrize("copied", ["pickle", "cloudpickle", "deepcopy"])

@@ -7,13 +7,13 @@ import sys
 import tempfile
 import threading
 import traceback
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 
 from checkpoints import CORPUS, make_checkpoint
+from daemon_threads import in_threads
 from faults.fault import Fault
 
 N_THREADS = 16
@@ -50,14 +50,7 @@ def _some_texts(rng: np.random.Generator) -> list[str]:
 
 def _in_threads(action) -> list:
     """Call the action from all threads at once; a thread that hangs is an error."""
-    start = threading.Barrier(N_THREADS)
-
-    def run(number: int):
-        start.wait(60)
-        return action(number)
-
-    with ThreadPoolExecutor(N_THREADS) as pool:
-        return list(pool.map(run, range(N_THREADS), timeout=120))
+    return in_threads([partial(action, number) for number in range(N_THREADS)])
 
 
 def _sixteen_threads(seed: int) -> None:

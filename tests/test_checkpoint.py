@@ -55,9 +55,22 @@ def test_a_path_that_does_not_exist_is_not_asked_of_the_hub(model):
     assert repr(model) in str(caught.value)
 
 
-def test_a_file_is_no_folder(folder):
-    with pytest.raises(ValueError, match="there is no such folder"):
-        resolve_model(folder / "config.json")
+@pytest.mark.parametrize(
+    "name", ["bert/model.safetensors", "./bert/config.json", "bert/../emails.csv"]
+)
+def test_a_file_is_no_folder_and_not_asked_of_the_hub(folder, monkeypatch, name):
+    monkeypatch.chdir(folder.parent)
+    Path("emails.csv").write_text("text,label", encoding="utf-8")
+    for model in (name, Path(name), Path(name).resolve()):
+        with pytest.raises(ValueError, match="is a file; pass the folder that holds"):
+            resolve_model(model)
+
+
+@pytest.mark.parametrize("model", [None, 3, b"bert", ["bert"]])
+def test_what_is_no_name_at_all_is_a_type_error(model):
+    with pytest.raises(TypeError, match="model must be a folder, or a name.*got") as e:
+        TransformerMultiLabelClassifier.from_pretrained(model)
+    assert repr(model) in str(e.value)
 
 
 @pytest.mark.parametrize(
@@ -74,12 +87,14 @@ def test_what_cannot_be_a_hub_name_says_so(model):
         resolve_model(model)
 
 
-@pytest.mark.parametrize("model", ["bert-base-uncased", "owner/name"])
+@pytest.mark.parametrize("model", ["bert-base-uncased", "models/nosuch"])
 def test_a_hub_name_without_network(model):
     # conftest.py puts huggingface_hub offline.
-    with pytest.raises(ValueError, match="hub cannot be reached.*not in the local"):
+    where = "there is no such folder here, it is not in the local cache, and the .*hub"
+    with pytest.raises(ValueError, match=f"{where} cannot be reached"):
         resolve_model(model)
-    with pytest.raises(ValueError, match="local_files_only=True and it is not in"):
+    where = "there is no such folder here, and it is not in the local cache"
+    with pytest.raises(ValueError, match=rf"{where} \(local_files_only=True\)"):
         resolve_model(model, local_files_only=True)
 
 

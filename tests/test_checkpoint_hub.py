@@ -252,13 +252,13 @@ def test_a_downloaded_model_is_found_without_the_hub(hub):
 @pytest.mark.parametrize(
     ("case", "message"),
     [
-        ("unknown", "'team/unknown' does not exist on the Hugging Face hub"),
-        ("deleted", "'team/deleted' does not exist on the Hugging Face hub"),
+        ("unknown", "'team/unknown': there is no such folder here, and it does not ex"),
+        ("deleted", "and it does not exist on the Hugging Face hub (or is private:"),
         ("gated", "'team/gated' is gated on the Hugging Face hub: accept its terms"),
         ("closed", "'team/closed' is gated on the Hugging Face hub: accept its terms"),
         ("no revision", "'team/good' has no revision 'v2' on the Hugging Face hub"),
-        ("down", "'team/down' could not be loaded: the Hugging Face hub cannot be"),
-        ("cut", "'team/cut' could not be loaded: the Hugging Face hub cannot be"),
+        ("down", "'team/down' could not be loaded: there is no such folder here, it"),
+        ("cut", "'team/cut' could not be loaded: there is no such folder here, it"),
         ("unknown, stopped", "the Hugging Face hub cannot be reached"),
     ],
 )

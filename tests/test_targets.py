@@ -125,6 +125,8 @@ def test_given_classes_need_not_all_occur():
         (np.array([[0, "x"]], dtype=object), "row 0, column 1 is 'x'"),
         (np.array([["1", "0"]], dtype=object), "row 0, column 0 is '1'"),
         (pd.DataFrame({"a": ["1", "nan"]}), "row 0, column 'a' is '1'"),
+        (np.array([["x", "0"]], dtype=object), "Label names must.*MultiLabelBinarizer"),
+        ([["1", "3"], ["0", "2"]], "y holds lists of label names. Turn them into"),
         (np.array([[1j]]), "row 0, column 0 is 1j"),
         (np.zeros((0, 3)), "0 rows"),
         (np.zeros((3, 0)), "no label columns"),
@@ -152,6 +154,36 @@ def test_given_classes_need_not_all_occur():
 def test_anything_else_is_refused_by_name(y, message):
     with pytest.raises(ValueError, match=message):
         encode_targets(y)
+
+
+@pytest.mark.parametrize(
+    ("no", "yes", "how"),
+    [
+        ("0", "1", "y.astype(float)"),
+        ("0.0", "1.0", "y.astype(float)"),
+        ("False", "True", "y == 'True'"),
+        ("no", "yes", "y == 'yes'"),
+        ("NO", "YES", "y == 'YES'"),
+    ],
+)
+def test_texts_that_say_yes_or_no_need_no_binarizer(no, yes, how):
+    table = pd.DataFrame({"a": [no, yes], "b": [yes, yes]})
+    for y in (table, table.astype("string"), table.to_numpy(str), [[yes], [no]]):
+        with pytest.raises(ValueError, match="Unknown label type") as raised:
+            encode_targets(y)
+        assert f"It is a text, and no number or bool: pass {how}" in str(raised.value)
+        assert "MultiLabelBinarizer" not in str(raised.value)
+    targets = encode_targets(eval(how, {"y": table}))
+    np.testing.assert_array_equal(targets.values, [[0, 1], [1, 1]])
+
+
+def test_the_advice_for_texts_says_what_becomes_of_missing_cells():
+    y = pd.DataFrame({"a": ["1", None, "0"]})
+    with pytest.raises(ValueError, match=r"pass y\.astype\(float\) instead"):
+        encode_targets(y)
+    assert encode_targets(y.astype(float)).known[:, 0].tolist() == [True, False, True]
+    with pytest.raises(ValueError, match=r"y == 'yes' \(missing cells become 0\)"):
+        encode_targets(pd.DataFrame({"a": ["yes", None, "no"]}))
 
 
 def test_constant_labels_are_warned_of_once():

@@ -28,7 +28,7 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -74,6 +74,38 @@ def test_thresholds_are_tuned_on_scores_of_rows_that_were_not_fitted(numbers):
     everything = BinaryRelevanceClassifier().fit(X, y).predict_proba(X)
     np.testing.assert_array_equal(tuned.predict_proba(X), everything)
     np.testing.assert_array_equal(tuned.predict(X), everything >= tuned.thresholds_)
+
+
+@pytest.mark.parametrize(
+    ("entry", "error", "message"),
+    [(None, ValueError, "X, row 37 is missing"), (3.5, TypeError, "X, row 37 is")],
+)
+def test_an_entry_that_is_no_text_is_named_before_anything_is_fitted(
+    tiny_bert, monkeypatch, entry, error, message
+):
+    texts = [f"text {i}" for i in range(40)]
+    texts[37] = entry
+    y = np.arange(40)[:, np.newaxis] % [2, 3] == 0
+    clf = TransformerMultiLabelClassifier(tiny_bert)
+
+    def fit(self, X, y):
+        raise AssertionError("fitted")
+
+    monkeypatch.setattr(TransformerMultiLabelClassifier, "fit", fit)
+    for cv in (2, 0.5, KFold(2)):
+        with pytest.raises(error, match=message):
+            make(clf, cv=cv).fit(texts, y)
+
+
+def test_what_is_no_text_is_left_to_other_estimators_and_pipelines(tiny_bert):
+    texts = [{"body": f"text {i}"} for i in range(12)]
+    y = np.arange(12)[:, np.newaxis] % [2, 3] == 0
+    bodies = FunctionTransformer(lambda X: [x["body"] for x in X])
+    clf = TransformerMultiLabelClassifier(
+        tiny_bert, max_length=16, max_epochs=1, device="cpu"
+    )
+    tuned = make(make_pipeline(bodies, clf), cv=2).fit(texts, y)
+    assert tuned.predict(texts).shape == (12, 2)
 
 
 def test_an_int_is_that_many_stratified_folds(numbers):

@@ -46,16 +46,23 @@ def check_checkpoint_dir(estimator) -> None:
             f"checkpoint_dir={name!r} lets the same fit go on later, but with "
             "random_state=None no two fits are the same. Set random_state to an int."
         )
-    folder = Path(name).expanduser()
+    if not name:  # of a variable that is not set
+        raise _unusable(name, "it has no name")
     try:
+        folder = Path(name).expanduser()
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        raise ValueError(
-            f"checkpoint_dir={name!r} is no folder that can be written to: {error}. "
-            "Name another one, or use None to keep nothing on disk."
-        ) from error
+    # ValueError: a NUL in the name. RuntimeError: ~ of a user that is not known.
+    except (OSError, ValueError, RuntimeError) as error:
+        raise _unusable(name, error) from error
+
+
+def _unusable(name: str | bytes, why: object) -> ValueError:
+    return ValueError(
+        f"checkpoint_dir={name!r} is no folder that can be written to: {why}. Name "
+        "another one, or use None to keep nothing on disk."
+    )
 
 
 @dataclass(frozen=True)
@@ -103,14 +110,14 @@ class EpochStates:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=0)
+            for leftover in self.folder.glob(f"{_SCRATCH}*"):
+                shutil.rmtree(leftover, ignore_errors=True)
         except Timeout:
             self._warn(f"The very same fit is going on elsewhere, in {self.folder}", 6)
         except OSError as error:
             self._warn(f"{self.folder} cannot be used ({error})", 6)
         else:
             self._can_write = True
-            for leftover in self.folder.glob(f"{_SCRATCH}*"):
-                shutil.rmtree(leftover, ignore_errors=True)
         return self
 
     def __exit__(self, *error) -> None:
@@ -118,9 +125,18 @@ class EpochStates:
         if self._lock.is_locked:
             # Before the lock is given up: afterwards it may be somebody else's.
             _remove(self.folder / "lock")
-            self._lock.release()
             with suppress(OSError):  # states are left, or somebody else is there
+                self._lock.release()
                 self.folder.rmdir()
+
+    @property
+    def n_others(self) -> int:
+        """How many other fits there are states of, beside this folder."""
+        try:
+            folders = [f for f in self.folder.parent.iterdir() if f != self.folder]
+        except OSError:
+            return 0
+        return sum(bool(_states_in(folder)) for folder in folders)
 
     @property
     def newest(self) -> int | None:
@@ -131,13 +147,19 @@ class EpochStates:
     def load(self) -> EpochState | None:
         """Read the newest state that is whole; None where there is none.
 
-        Damaged ones are removed, each with a warning.
+        Damaged ones are removed, each with a warning. Where one cannot be read all are
+        left as they are: that may pass, and says nothing of what is in them.
         """
         if not self._lock.is_locked:
             return None
         for epoch, path in reversed(self._files()):
-            if _is_whole(path):
-                return _read(epoch, path)
+            try:
+                if _is_whole(path):
+                    return _read(epoch, path)
+            except (OSError, SafetensorError) as error:
+                self._can_write = False
+                self._warn(f"{path} cannot be read ({error})", 8)
+                return None
             _remove(path)
             warnings.warn(
                 f"{path} is damaged and was removed; the fit goes on from the state "
@@ -150,13 +172,13 @@ class EpochStates:
     def save(self, state: EpochState) -> None:
         """Write a state; remove all but the newest two.
 
-        An error of the disk ends this for good, with one warning.
+        An error ends this for good, with one warning.
         """
         if not self._can_write:
             return
         try:
             self._write(state)
-        except (OSError, SafetensorError) as error:
+        except Exception as error:  # no memory, facts that JSON cannot hold
             self._can_write = False
             self._warn(
                 f"The state after epoch {state.epoch} could not be written to "
@@ -188,11 +210,7 @@ class EpochStates:
 
     def _files(self) -> list[tuple[int, Path]]:
         """Return the epochs and files of all states, oldest first."""
-        return sorted(
-            (int(match[1]), path)
-            for path in self.folder.glob("epoch-*")
-            if (match := _NAME.fullmatch(path.name))
-        )
+        return _states_in(self.folder)
 
     def _warn(self, what: str, stacklevel: int) -> None:
         # As many frames up as the user's call of fit is.
@@ -204,9 +222,22 @@ class EpochStates:
         )
 
 
+def _states_in(folder: Path) -> list[tuple[int, Path]]:
+    """Return the epochs and files of a fit's states, oldest first."""
+    try:
+        names = os.listdir(folder)
+    except OSError:  # a file, or a disk that is gone
+        return []
+    return sorted(
+        (int(match[1]), folder / name)
+        for name in names
+        if (match := _NAME.fullmatch(name))
+    )
+
+
 def _as_json(facts: Mapping[str, Any]) -> str:
     # NumPy's numbers and arrays as lists and numbers. Callbacks may record anything in
-    # the history: what has no such form is kept as text.
+    # the history: values that have no such form are kept as text.
     return json.dumps(
         facts, default=lambda v: v.tolist() if hasattr(v, "tolist") else str(v)
     )
@@ -217,11 +248,8 @@ def _digest(file) -> str:
 
 
 def _is_whole(path: Path) -> bool:
-    try:
-        with open(path, "rb") as file:
-            return f"-{_digest(file)}." in path.name
-    except OSError:
-        return False
+    with open(path, "rb") as file:
+        return f"-{_digest(file)}." in path.name
 
 
 def _read(epoch: int, path: Path) -> EpochState:
@@ -232,14 +260,17 @@ def _read(epoch: int, path: Path) -> EpochState:
 
 
 def _sync_folder(folder: Path) -> None:
-    """See to it that new names of files are on the disk, too."""
-    if os.name != "posix":  # elsewhere folders cannot be opened
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    """See to it that new names of files are on the disk, too.
+
+    Not all systems can: Windows opens no folders, and some network drives write them
+    when they like. A state without it is lost only where the power is.
+    """
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _remove(path: Path) -> None:

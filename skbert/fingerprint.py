@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from numbers import Integral, Real
+from types import CodeType, FunctionType, MethodType
 from typing import Any
 
 import numpy as np
@@ -18,14 +19,20 @@ __all__ = ["fingerprint"]
 def fingerprint(*values: Any) -> str:
     """Return 32 hexadecimal digits that differ where the content of values does.
 
-    Equal in every process and on every machine. Of functions and of objects that are
-    nothing but Python's, the names and scikit-learn's parameters count: they cannot be
-    compared further.
+    Equal in every process and on every machine. Of functions and classes the names
+    count, as pickle has it; of functions of the script itself, of lambdas and of inner
+    functions also the code, the defaults and what they enclose. Of objects,
+    scikit-learn's parameters, or else all that pickle would keep of them.
 
     Parameters
     ----------
     *values : None, bool, number, str, bytes, path, array, Tensor, device, dataclass, \
-mapping, or list or tuple of them; function, object
+mapping, set, or list or tuple of them; function, object
+
+    Raises
+    ------
+    TypeError
+        If nothing can be told of a value: pickle would not take it, or it holds itself.
 
     Examples
     --------
@@ -36,8 +43,15 @@ mapping, or list or tuple of them; function, object
     False
     """
     digest = hashlib.sha256()
-    for part in _parts(values):
-        digest.update(part)
+    try:
+        for part in _parts(values):
+            digest.update(part)
+    except (TypeError, RecursionError) as error:
+        raise TypeError(
+            "It cannot be told whether two fits are the same, as one of their "
+            f"parameters is nothing that pickle takes ({error}): a scorer or callback "
+            "that holds a lock, an open file or itself?"
+        ) from error
     return digest.hexdigest()[:32]
 
 
@@ -68,11 +82,22 @@ def _parts(value: Any) -> Iterator[bytes | memoryview]:
     elif is_dataclass(value) and not isinstance(value, type):
         content = [(field.name, getattr(value, field.name)) for field in fields(value)]
         yield from _named(_name(type(value)), content)
-    elif hasattr(value, "__qualname__"):
+    elif isinstance(value, (set, frozenset)):  # in no order that lasts
+        yield from _named("set", [("", sorted(map(fingerprint, value)))])
+    elif isinstance(value, MethodType):
+        yield from _listed([value.__func__, value.__self__])
+    elif isinstance(value, FunctionType) and _needs_code(value):
+        yield from _function_parts(value)
+    elif isinstance(value, CodeType):
+        names = [value.co_names, value.co_varnames, value.co_freevars]
+        yield from _listed([value.co_code, value.co_consts, names])
+    elif hasattr(value, "__qualname__") and hasattr(value, "__module__"):
         yield _tag(_name(value))
-    else:
-        params = value.get_params(deep=False) if hasattr(value, "get_params") else {}
+    elif hasattr(value, "get_params"):
+        params = value.get_params(deep=False)
         yield from _named(_name(type(value)), sorted(params.items()))
+    else:
+        yield from _object_parts(value)
 
 
 def _tag(text: str) -> bytes:
@@ -93,6 +118,26 @@ def _listed(content: list | tuple) -> Iterator:
     yield _tag(f"list of {len(content)}")
     for item in content:
         yield from _parts(item)
+
+
+def _needs_code(function: FunctionType) -> bool:
+    """Say whether another function may have the name, in the same versions."""
+    return function.__module__ == "__main__" or "<" in function.__qualname__
+
+
+def _function_parts(function: FunctionType) -> Iterator:
+    cells = [cell.cell_contents for cell in function.__closure__ or ()]
+    defaults = [function.__defaults__, function.__kwdefaults__]
+    yield from _named(_name(function), [("", [function.__code__, defaults, cells])])
+
+
+def _object_parts(value: Any) -> Iterator:
+    """Yield what copy and pickle make an object of."""
+    made_of = value.__reduce_ex__(4)
+    if isinstance(made_of, str):  # the name of a constant
+        made_of = (made_of,)
+    items = [list(part) if isinstance(part, Iterator) else part for part in made_of]
+    yield from _named("object", [(_name(type(value)), items)])
 
 
 def _array_parts(array: np.ndarray) -> Iterator:

@@ -1,6 +1,8 @@
 """Epoch states: files that are whole or known not to be, and a folder for one fit."""
 
 import json
+import os
+import stat
 import subprocess
 import sys
 import threading
@@ -175,6 +177,21 @@ def test_an_interrupt_while_writing_leaves_the_states_before(folder, monkeypatch
     assert len(names(folder)) == 1
 
 
+@pytest.mark.parametrize("what", ["open", "safe_open"])
+def test_states_that_cannot_be_read_now_are_left_as_they_are(folder, what, monkeypatch):
+    def fail(*args, **kwargs):
+        raise OSError(24, "Too many open files")
+
+    kept = write(folder, 1, 2)
+    with EpochStates(folder) as states:
+        monkeypatch.setattr(f"skbert.epoch_states.{what}", fail, raising=False)
+        with pytest.warns(UserWarning, match=r"cannot be read \(.*Too many open files"):
+            assert states.load() is None
+        monkeypatch.undo()
+        states.save(state(1))  # it would push the newest out
+    assert sorted(folder.iterdir()) == kept
+
+
 # --- the disk -------------------------------------------------------------------------
 
 
@@ -201,6 +218,52 @@ def test_an_error_of_the_disk_is_told_once(folder, moment, monkeypatch):
         assert len(names(folder)) == 2  # with the lock
         states.remove()
     assert not folder.exists()
+
+
+def test_facts_that_cannot_be_written_stop_nothing(folder):
+    with EpochStates(folder) as states:
+        states.save(state(1))
+        with pytest.warns(UserWarning, match="keys must be str"):
+            states.save(EpochState(2, state(2).tensors, {np.int64(1): 0.5}))
+        assert equal(states.load(), state(1))
+
+
+def test_a_drive_that_syncs_no_folders_keeps_states(folder, monkeypatch):
+    sync = os.fsync
+
+    def sync_files_only(handle):
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(22, "Invalid argument")
+        sync(handle)
+
+    monkeypatch.setattr("os.fsync", sync_files_only)
+    with EpochStates(folder) as states:
+        states.save(state(1))
+        states.save(state(2))
+        assert equal(states.load(), state(2))
+
+
+def test_a_disk_that_is_gone_stops_nothing(folder, monkeypatch):
+    def fail(*args):
+        raise OSError(116, "Stale file handle")
+
+    with EpochStates(folder) as states:
+        states.save(state(1))
+        monkeypatch.setattr("os.listdir", fail)
+        monkeypatch.setattr("filelock.FileLock.release", fail)
+        assert states.newest is None
+        states.remove()
+
+
+def test_other_fits_that_have_states_are_counted(folder):
+    for name in ("other", "third"):
+        write(folder.with_name(name), 1)
+    folder.with_name("empty").mkdir()
+    folder.with_name("file").write_text("")
+    with EpochStates(folder) as states:
+        assert states.n_others == 2
+        states.save(state(1))
+        assert states.n_others == 2
 
 
 def test_a_folder_that_goes_away_stops_nothing(folder):
@@ -318,6 +381,8 @@ def test_a_folder_that_cannot_be_written_to_is_refused(tmp_path):
         tmp_path / "file" / "below",
         "/proc/skbert",
         "a\0b",
+        "~nobody-of-this-name/states",
+        "",
     ):
         with pytest.raises(
             ValueError, match="checkpoint_dir='.*' is no folder that can be written to"

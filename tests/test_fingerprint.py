@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import f1_score, make_scorer, recall_score
 from skorch.callbacks import EarlyStopping
 
 from skbert.fingerprint import fingerprint
@@ -27,6 +29,30 @@ class Pair:
 class Other:
     first: object
     second: object
+
+
+class Plain:
+    """An object of Python, and nothing more."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def method(self):
+        return self.value
+
+
+def functions(n):
+    """Return functions of one name each, which do something else for each n."""
+    names = {}
+    for name, body in {
+        "enclosing": "def make(x):\n def f(): return x\n return f\nf = make({n})",
+        "with_default": "def f(x={n}): return x",
+        "with_constant": "f = lambda: {n}",
+        "with_name": "def f(): return name_{n}",
+    }.items():
+        exec(body.format(n=n), namespace := {"__name__": "__main__"})
+        names[name] = namespace["f"]
+    return names
 
 
 DIFFERENT = [
@@ -73,6 +99,30 @@ DIFFERENT = [
     os.path.join,
     len,
     partial(len, []),
+    partial(len, [1]),
+    partial(sorted, key=len),
+    make_scorer(f1_score, average="macro"),
+    make_scorer(f1_score, average="micro"),
+    make_scorer(recall_score, average="micro"),
+    make_scorer(f1_score, average="micro", response_method="predict_proba"),
+    functions(1)["enclosing"],
+    functions(2)["enclosing"],
+    functions(1)["with_default"],
+    functions(2)["with_default"],
+    functions(1)["with_constant"],
+    functions(2)["with_constant"],
+    functions(1)["with_name"],
+    functions(2)["with_name"],
+    Plain(1).method,
+    Plain(2).method,
+    Plain(1),
+    Plain(2),
+    Plain.method,
+    {1, 2},
+    {1, 3},
+    frozenset(),
+    Ellipsis,
+    1j,
     LogisticRegression(),
     LogisticRegression(C=2.0),
     EarlyStopping(patience=3),
@@ -100,6 +150,16 @@ def test_what_differs_has_another_fingerprint():
         (torch.device("cuda:0"), torch.device("cuda:1")),
         (LogisticRegression(C=1), LogisticRegression(C=1)),
         (EarlyStopping(), EarlyStopping()),
+        (partial(len, [1]), partial(len, [1])),
+        (make_scorer(f1_score, average="micro"),) * 2,
+        (
+            make_scorer(f1_score, zero_division=0),
+            make_scorer(f1_score, zero_division=0),
+        ),
+        (functions(1)["enclosing"], functions(1)["enclosing"]),
+        (functions(1)["with_constant"], functions(1)["with_constant"]),
+        (Plain([1]).method, Plain([1]).method),
+        (Plain({1, "a"}), Plain({"a", 1})),
     ],
 )
 def test_what_says_the_same_has_the_same(one, other):
@@ -108,11 +168,27 @@ def test_what_says_the_same_has_the_same(one, other):
 
 def test_it_is_the_same_in_another_process():
     code = (
+        "from sklearn.metrics import f1_score, make_scorer\n"
         "from skbert.fingerprint import fingerprint\n"
-        "print(fingerprint('a', {'y': [2.5, None], 'x': 1}))"
+        "words = {'a', 'b', 'c', 'd', 'e', 'f'}\n"
+        "print(fingerprint('a', {'y': [2.5, None], 'x': words}, make_scorer(f1_score)))"
     )
     found = subprocess.check_output(
         [sys.executable, "-c", code], env=os.environ | {"PYTHONHASHSEED": "1"}
     )
-    expected = fingerprint("a", {"x": 1, "y": [2.5, None]})
+    expected = fingerprint(
+        "a", {"x": set("abcdef"), "y": [2.5, None]}, make_scorer(f1_score)
+    )
     assert found.decode().strip() == expected
+
+
+def itself():
+    found = []
+    found.append(found)
+    return found
+
+
+@pytest.mark.parametrize("value", [threading.Lock(), (i for i in ()), itself()])
+def test_what_cannot_be_compared_is_refused(value):
+    with pytest.raises(TypeError, match="whether two fits are the same"):
+        fingerprint(value)

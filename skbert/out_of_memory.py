@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from safetensors import SafetensorError
 
 __all__ = ["is_out_of_memory", "is_refused_by_thread", "memory_errors"]
 
-# Few libraries have a class for it.
+# Few libraries have a class for it: what they raise instead. Other errors, of a wrong
+# label for instance, may quote anything.
+_CLASSES = (RuntimeError, OSError, SafetensorError)
 _MESSAGES = (
     "can't allocate memory",  # torch's allocator on Linux
     "not enough memory",  # the same on Windows
@@ -28,6 +31,9 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Say whether an error is about memory, on whatever device."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
+    # What comes from Rust is often of no class of its own.
+    if not isinstance(error, _CLASSES) and type(error) is not Exception:
+        return False
     said = str(error)
     return is_refused_by_thread(error) or any(message in said for message in _MESSAGES)
 

@@ -151,10 +151,11 @@ def one_ahead(
     if not found:
         return
     with ThreadPoolExecutor(1, thread_name_prefix="skbert-ahead") as pool:
+        submit = _advised(pool.submit)  # a thread may find no room for its stack
         result = work(item)
         while True:
             item, found, error = _next(iterator)
-            coming: Future | None = pool.submit(work, item) if found else None
+            coming: Future | None = submit(work, item) if found else None
             del item  # or it would be held until the next one is there
             yield result
             if error is not None:
@@ -192,14 +193,20 @@ def chunk_logits(
     ------
     ndarray of shape (len(chunk), n_labels), float64
     """
-    ahead = closing(one_ahead(chunks, tokenized))
-    with (
-        memory_errors("Prediction", _ADVICE),
-        ahead as tokens_of_chunks,
-        net.predictor() as predictor,
-    ):
+    # Not around all of it: what the stream raises is the caller's.
+    ahead = closing(one_ahead(chunks, _advised(tokenized)))
+    with ahead as tokens_of_chunks, net.predictor() as predictor:
         for tokens in tokens_of_chunks:
-            yield predictor.logits(tokens).astype(np.float64)
+            yield _advised(_float64_logits)(predictor, tokens)
+
+
+def _float64_logits(predictor, tokens: Tokens) -> np.ndarray:
+    return predictor.logits(tokens).astype(np.float64)
+
+
+def _advised(work: Callable[..., Result]) -> Callable[..., Result]:
+    """Return what does the same, and says what helps where memory runs out."""
+    return memory_errors("Prediction", _ADVICE)(work)
 
 
 def rows_of(

@@ -5,6 +5,7 @@ Memory that is really capped is a fault of `faults.memory`.
 
 import errno
 import gc
+import sqlite3
 import threading
 from contextlib import nullcontext
 from functools import partial
@@ -56,6 +57,9 @@ def test_errors_of_other_machines_are_known(error):
         RuntimeError("mat1 and mat2 shapes cannot be multiplied"),
         OSError(errno.ENOSPC, "No space left on device"),
         ValueError("The training loss became nan"),
+        ValueError("y holds 7 in column 'out of memory'"),
+        KeyError("out of memory"),
+        sqlite3.OperationalError("out of memory"),
         RuntimeError("could not create a primitive descriptor for a matmul primitive"),
     ],
     ids=str,

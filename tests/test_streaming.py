@@ -247,6 +247,20 @@ def test_an_entry_that_is_no_text_is_named_after_the_rows_before_it(
     assert told.startswith(message.replace("\\", ""))
 
 
+@pytest.mark.parametrize("error", [RuntimeError, MemoryError, OSError])
+def test_an_error_of_the_stream_is_left_as_it_is(clf, error):
+    def texts():
+        yield "hello"
+        raise raised
+
+    raised = error("the server is out of memory")
+    rows = clf.iter_predict_proba(texts())
+    next(rows)
+    with pytest.raises(error) as caught:
+        next(rows)
+    assert caught.value is raised
+
+
 def test_an_empty_stream_gives_nothing(clf):
     assert list(clf.iter_predict_proba([])) == []
 

@@ -17,6 +17,8 @@ from skbert.checkpoint import DEFAULT_MODEL, Checkpoint, resolve_model
 from skbert.checks import check_long_text_params
 from skbert.device import resolve_device
 from skbert.folder import ModelFormatError
+from skbert.fresh_thread import in_fresh_thread
+from skbert.modes import modes_kept
 from skbert.net import MultiLabelNet
 from skbert.out_of_memory import memory_errors
 from skbert.persistence import SavedModel, load_model, save_model
@@ -33,6 +35,8 @@ _MEMORY_ADVICE = (
     "down to one text. Lower max_length or trainable_layers, take a smaller model, or "
     "precision='bf16'."
 )
+
+_LOADING_ADVICE = "Free some, or take a smaller model."
 
 # Not kept in a saved folder: they belong to a machine or a process, not to a model.
 _UNSAVED_PARAMS = ("checkpoint_dir", "device", "net_callbacks", "verbose")
@@ -372,7 +376,7 @@ class TransformerMultiLabelClassifier(TextPredictionMixin, BaseEstimator):
         Whatever error comes, the estimator stays as it was.
         """
         previous = self.net_ if self.warm_start and hasattr(self, "net_") else None
-        with memory_errors("The fit", _MEMORY_ADVICE):
+        with memory_errors("The fit", _MEMORY_ADVICE), modes_kept():
             plan = plan_fit(
                 self,
                 None if previous is None else self._fitted_checkpoint(),
@@ -436,14 +440,23 @@ class TransformerMultiLabelClassifier(TextPredictionMixin, BaseEstimator):
         Parameters
         ----------
         folder : str or path-like
-            Made if it does not exist.
+            Made if it does not exist. A model in it is replaced, whoever saved it;
+            other files stay. A README.md that skbert began keeps what people wrote
+            into it, but for its origin and its table of thresholds; any other stays
+            as it is.
 
         Raises
         ------
         sklearn.exceptions.NotFittedError
             If the estimator is not fitted.
+        TypeError
+            If ``folder`` is no path.
         ValueError
-            If ``folder`` is a file.
+            If ``folder`` is empty or a file, or holds a config.json or other files
+            that are named as a model's and are none.
+        OSError
+            If it cannot be written to; the message says whether what was there is
+            whole.
         """
         check_is_fitted(self)
         params = {
@@ -504,14 +517,20 @@ class TransformerMultiLabelClassifier(TextPredictionMixin, BaseEstimator):
 
         Raises
         ------
+        TypeError
+            If ``model`` is neither a str nor a path.
         ModelFormatError
             If the folder is damaged or no multi-label model.
+        MemoryError
+            If the model does not fit.
         """
         folder = resolve_model(
             model, revision=revision, local_files_only=local_files_only
         )
         resolve_device(device)  # before weights are read
-        saved = load_model(folder)
+        with memory_errors("Loading the model", _LOADING_ADVICE):
+            # Ctrl-C in the midst of it would leave what transformers sets aside.
+            saved = in_fresh_thread(load_model, folder)
         return cls._from_saved(saved, os.fspath(model), device, precision)
 
     @classmethod

@@ -1,9 +1,10 @@
-"""Fresh thread: where a computation goes on that oneDNN refuses in its own thread."""
+"""Fresh thread: for what oneDNN refuses in its own thread, or Ctrl-C must not cut."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, wait
 from typing import TypeVar
 
 from skbert.modes import with_these_modes
@@ -17,7 +18,8 @@ Result = TypeVar("Result")
 def in_fresh_thread(compute: Callable[..., Result], *args) -> Result:
     """Return ``compute(*args)``, computed in a thread that is made for it.
 
-    The modes of gradients and of inference are those of the caller.
+    The modes of gradients and of inference are those of the caller. Ctrl-C is heard by
+    the main thread alone, which waits here: it comes when the computation is over.
 
     Raises
     ------
@@ -26,8 +28,33 @@ def in_fresh_thread(compute: Callable[..., Result], *args) -> Result:
     RuntimeError
         If no thread can start.
     """
-    with ThreadPoolExecutor(1, thread_name_prefix="skbert-fresh") as pool:
-        return pool.submit(with_these_modes(compute, *args)).result()
+    future: Future[Result] = Future()
+    work = with_these_modes(compute, *args)
+    thread = threading.Thread(target=_fulfil, args=(future, work), name="skbert-fresh")
+    # Not an executor: it forgets the thread where Ctrl-C comes while that starts.
+    try:
+        thread.start()
+        thread.join()
+    except KeyboardInterrupt:
+        if not future.cancel():  # it has begun
+            wait([future])
+        raise
+    try:
+        return future.result()
+    finally:
+        del future  # an error that it holds would hold it, by this frame
+
+
+def _fulfil(future: Future[Result], work: Callable[[], Result]) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        result = work()
+    except BaseException as error:
+        future.set_exception(error)
+        del future  # as above
+    else:
+        future.set_result(result)
 
 
 def compute_somewhere(compute: Callable[..., Result], *args) -> Result:

@@ -174,6 +174,10 @@ class FrozenLayers:
         answer = states if self._others is None else (states, *self._others)
         return replaced(self.below, "forward", lambda *args, **kwargs: answer)
 
+    def give_back(self) -> None:
+        """Leave the module as it was, wherever an interrupt came."""
+        _give_back(self.layers, "forward")
+
 
 class FrozenEncoder:
     """A model of which the head alone is trained, on the mean of the last states.
@@ -203,6 +207,10 @@ class FrozenEncoder:
         pooled = states.squeeze(1)
         return replaced([self.module], "pool", lambda *args: pooled)
 
+    def give_back(self) -> None:
+        """Leave the module as it was, wherever an interrupt came."""
+        _give_back([self.module], "pool")
+
 
 @contextmanager
 def replaced(
@@ -218,5 +226,9 @@ def replaced(
             vars(module)[method] = function
         yield
     finally:
-        for module in modules:
-            vars(module).pop(method, None)  # the class's own comes back
+        _give_back(modules, method)
+
+
+def _give_back(modules: list[nn.Module], method: str) -> None:
+    for module in modules:
+        vars(module).pop(method, None)  # the class's own comes back

@@ -15,6 +15,7 @@ from skbert.device import autocast
 from skbert.few_shapes import forward_in_few_shapes
 from skbert.fresh_thread import compute_somewhere
 from skbert.graphs import GraphedForward
+from skbert.modes import modes_kept
 from skbert.out_of_memory import is_out_of_memory
 from skbert.padding import Padding
 from skbert.prediction_batches import PredictionBatches
@@ -109,7 +110,7 @@ class Predictor:
     def _of_sequences(self, sequences: RaggedTokens) -> Tensor:
         """Return the logits on the CPU, shape (n_sequences, n_labels), float32."""
         logits = torch.empty(len(sequences), self._n_labels, device=self._device)
-        with quiet_transformers():
+        with quiet_transformers(), modes_kept():
             for rows, part in self._batches.results(sequences):
                 logits[sent(torch.from_numpy(rows), self._device)] = part
         return logits.cpu()

@@ -25,6 +25,7 @@ from skbert.frozen import frozen_states
 from skbert.graphs import GraphedStep, with_graphs
 from skbert.inference import Predictor, working_precision
 from skbert.interrupt import interrupts_are_raised, is_ctrl_c
+from skbert.modes import modes_kept
 from skbert.module import MultiLabelModule
 from skbert.optimizer import continue_optimizer, make_optimizer
 from skbert.padding import Padding
@@ -281,6 +282,12 @@ class MultiLabelNet(NeuralNet):
             self.history.extend(state.facts["history"])
             if self.verbose:
                 print_row(f"This fit goes on after epoch {state.epoch}.")
+        elif self.verbose and self.states_ and (n_others := self.states_.n_others):
+            print_row(
+                f"{self.states_.folder.parent} holds states of other fits "
+                f"({n_others}), of other data, parameters or versions; this one starts "
+                "anew."
+            )
         self.batches_ = TrainingBatches(
             sets.train,
             batch_size=self.batch_size,
@@ -300,14 +307,18 @@ class MultiLabelNet(NeuralNet):
             put_back(self, state)
             del state
         try:
-            while not self._is_complete():
-                self.fit_loop(sets, epochs=1)
-                if self.states_ and not self._is_complete():
-                    self.states_.save(take_state(self))
+            with modes_kept():
+                while not self._is_complete():
+                    self.fit_loop(sets, epochs=1)
+                    if self.states_ and not self._is_complete():
+                        self.states_.save(take_state(self))
         except KeyboardInterrupt as interrupt:
             # Ctrl-C, or a callback's way to end the training: skorch's EarlyStopping
-            # raises it. Either way the best weights so far are the result.
+            # raises it. Either way the best weights so far are the result. A context
+            # that it came in the end of has not given back what it had taken.
             self.stand_ins_.give_back()
+            if self.frozen_:
+                self.frozen_.part.give_back()
             self.interrupted_ = self.interrupted_ or is_ctrl_c(interrupt)
             if self.interrupted_ and interrupts_are_raised():
                 raise

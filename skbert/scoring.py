@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
@@ -51,7 +51,7 @@ def _without_warnings() -> Iterator[None]:
 _WITHOUT_WARNINGS = SharedContext(_without_warnings)
 
 
-def undefined_scores_ignored() -> SharedContext:
+def undefined_scores_ignored() -> AbstractContextManager[None]:
     """Return the context in which no score warns of what is not defined.
 
     Examples
@@ -62,7 +62,7 @@ def undefined_scores_ignored() -> SharedContext:
     ...     f1_score([0, 0], [0, 0])
     0.0
     """
-    return _WITHOUT_WARNINGS
+    return _WITHOUT_WARNINGS.used()
 
 
 @dataclass(frozen=True)

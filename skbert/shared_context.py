@@ -10,7 +10,7 @@ __all__ = ["SharedContext"]
 
 
 class SharedContext:
-    """A context manager that the first thread enters and the last one leaves.
+    """A setting that the first user changes and the last one puts back.
 
     Settings of a whole process, saved and restored by each thread on its own, end up
     as whichever thread came last found them: for good, in the worst case.
@@ -23,20 +23,42 @@ class SharedContext:
 
     def __init__(self, make: Callable[[], AbstractContextManager]) -> None:
         self._make = make
-        self._lock = threading.Lock()
-        self._users = 0
+        self._lock = threading.RLock()  # users may go while one comes
+        self._users: set[int] = set()
         self._context: AbstractContextManager | None = None
 
-    def __enter__(self) -> None:
+    def used(self) -> AbstractContextManager[None]:
+        """Return a context in which the setting is changed."""
+        return _Use(self)
+
+    def _enter(self, user: int) -> None:
         with self._lock:
-            if self._users == 0:
+            self._users.add(user)
+            if self._context is None:
                 self._context = self._make()
                 self._context.__enter__()
-            self._users += 1
 
-    def __exit__(self, *error) -> None:
+    def _leave(self, user: int) -> None:
         with self._lock:
-            self._users -= 1
-            if self._users == 0 and self._context is not None:
+            self._users.discard(user)
+            if not self._users and self._context is not None:
                 context, self._context = self._context, None
                 context.__exit__(None, None, None)
+
+
+class _Use(AbstractContextManager):
+    """One use; it ends when it is forgotten, too.
+
+    Ctrl-C may come when a context is about to end, which then never does.
+    """
+
+    def __init__(self, shared: SharedContext) -> None:
+        self._shared = shared
+
+    def __enter__(self) -> None:
+        self._shared._enter(id(self))
+
+    def __exit__(self, *error) -> None:
+        self._shared._leave(id(self))
+
+    __del__ = __exit__

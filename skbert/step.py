@@ -101,7 +101,8 @@ class TrainingStep:
     """Forward, loss, backward, clip, update, schedule: the eager reference.
 
     Where memory runs out, the gradients since the last update are computed once more,
-    in parts of half the size, and from then on all in parts of that size.
+    in parts of half the size, and from then on all in parts of that size. The result
+    is the same within rounding, but for dropout, which draws other masks.
 
     Parameters
     ----------
@@ -239,8 +240,8 @@ class TrainingStep:
             self._has_warned = True
             warnings.warn(
                 f"Memory does not suffice for {len(part)} texts at once: from now on "
-                "they go through the model in smaller parts, with the same results but "
-                "slower.",
+                "they go through the model in smaller parts, with the same results "
+                "(dropout draws anew) but slower.",
                 UserWarning,
                 stacklevel=2,
             )

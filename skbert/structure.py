@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +12,7 @@ from torch.overrides import TorchFunctionMode
 from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 
 from skbert.folder import ModelFormatError, WeightCount
+from skbert.fresh_thread import in_fresh_thread
 from skbert.padding import Padding
 
 __all__ = [
@@ -126,16 +128,23 @@ def lay_out(
     ModelFormatError
         If it is.
     """
-    with torch.device("meta"):
-        if weights is None:
-            return auto_class.from_config(config)
-        with _AtMost(2 * weights.n_tensors + 1000):
-            model = auto_class.from_config(config)
+    # Ctrl-C in the midst of this would leave all of torch on that device.
+    model = in_fresh_thread(_on_meta_device, auto_class, config, weights)
+    if weights is None:
+        return model
     n_elements = sum(p.numel() for p in [*model.parameters(), *model.buffers()])
     # A head and a pooler may be missing, and a table of positions be computed.
     if n_elements > 2 * weights.n_elements + 10**7:
         raise _too_large(f"{n_elements:.1e} numbers", f"{weights.n_elements:.1e}")
     return model
+
+
+def _on_meta_device(
+    auto_class, config: PreTrainedConfig, weights: WeightCount | None
+) -> PreTrainedModel:
+    most = nullcontext() if weights is None else _AtMost(2 * weights.n_tensors + 1000)
+    with torch.device("meta"), most:
+        return auto_class.from_config(config)
 
 
 class _AtMost(TorchFunctionMode):

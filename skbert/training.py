@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from skbert.device import resolve_precision
 from skbert.epoch_states import EpochStates
 from skbert.fingerprint import fingerprint
 from skbert.forks import survive_forks
+from skbert.fresh_thread import in_fresh_thread
 from skbert.losses import MultiLabelLoss, balanced_pos_weight
 from skbert.module import MultiLabelModule, build_module
 from skbert.net import MultiLabelNet
@@ -144,13 +146,16 @@ def _starting_point(
         return module, None if optimizer is None else optimizer.state_dict()
     assert plan.checkpoint.folder is not None  # only a warm start has none
     named = list((plan.checkpoint.config.id2label or {}).values())
-    module, has_head = build_module(
+    build = partial(
+        build_module,
         plan.checkpoint.folder,
         plan.checkpoint.config,
         n_labels=len(plan.label_names),
         pooling=plan.checkpoint.pooling,
         dropout=estimator.dropout,
     )
+    # transformers sets much of torch aside meanwhile, which Ctrl-C would leave so.
+    module, has_head = in_fresh_thread(build)
     # A head that was trained for these very labels knows better than the priors.
     if not (has_head and named == list(plan.label_names)):
         module.start_at_priors(priors)

@@ -1,18 +1,27 @@
 """Interrupts: Ctrl-C and callbacks told apart; what fits of a cross-validation do."""
 
+import os
+import pickle
 import signal
+import sys
+import threading
 import time
+import warnings
 
 import numpy as np
 import pytest
+import torch
 from skorch.callbacks import Callback
+from transformers import AutoConfig, AutoModel
 
 from skbert import (
     TransformerMultiLabelClassifier,
     TunedThresholdsClassifierCV,
     compare,
 )
+from skbert.frozen_part import _give_back
 from skbert.interrupt import interrupts_are_raised, interrupts_raised, is_ctrl_c
+from skbert.structure import encoder_structure
 
 
 @pytest.fixture
@@ -131,6 +140,85 @@ def test_one_fit_of_many_does_not_swallow_it(heeded, clf, emails, event, n, epoc
     with pytest.raises(KeyboardInterrupt), interrupts_raised():
         clf.fit(*emails)
     assert not hasattr(clf, "net_")
+
+
+@pytest.fixture
+def press_in(heeded):
+    """Return what presses Ctrl-C in the first line of a function's n-th call."""
+
+    def press(function, n):
+        def trace(frame, event, arg):
+            nonlocal n
+            n -= frame.f_code is function.__code__
+            if n == 0:
+                sys.settrace(before)
+                signal.raise_signal(signal.SIGINT)
+
+        sys.settrace(trace)
+
+    before = sys.gettrace()
+    yield press
+    sys.settrace(before)
+
+
+MODES = (torch.is_grad_enabled, torch.get_default_device, torch.get_default_dtype)
+
+
+@pytest.mark.parametrize("n", [1, 5, 13])
+@pytest.mark.parametrize(
+    ("function", "trainable_layers"),
+    [
+        (torch.autocast.__exit__, None),
+        (torch.autocast.__exit__, 1),
+        (torch.no_grad.__exit__, None),
+        (torch.no_grad.__exit__, 0),
+        (_give_back, 1),
+        (_give_back, 0),
+    ],
+)
+def test_in_the_end_of_a_context_it_leaves_nothing_changed(
+    press_in, clf, emails, function, n, trainable_layers
+):
+    X, y = emails
+    clf.set_params(trainable_layers=trainable_layers, precision="bf16")
+    before = [mode() for mode in MODES]
+    press_in(function, n)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        try:
+            clf.fit(X, y)
+        except KeyboardInterrupt:
+            said.append("raised")
+    assert said, "nothing was pressed"
+    assert [mode() for mode in MODES] == before
+    assert not torch.is_autocast_enabled("cpu")
+    if said != ["raised"]:
+        assert not any({"forward", "pool"} & vars(m).keys() for m in modules(clf))
+        again = pickle.loads(pickle.dumps(clf))
+        np.testing.assert_array_equal(clf.predict_proba(X), again.predict_proba(X))
+
+
+def modules(clf):
+    return clf.net_.module_.modules()
+
+
+def test_while_a_model_is_loaded_it_waits(heeded, tiny_bert, monkeypatch):
+    heard_at = []
+
+    def press(*args, **kwargs):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.1)  # until it is heard
+        heard_at.append(threading.current_thread())
+        return from_config(*args, **kwargs)
+
+    from_config = AutoModel.from_config
+    monkeypatch.setattr(AutoModel, "from_config", press)
+    with pytest.raises(KeyboardInterrupt):
+        encoder_structure(AutoConfig.from_pretrained(tiny_bert))
+    assert len(heard_at) == 1
+    assert heard_at[0] is not threading.main_thread()
+    assert torch.get_default_device().type == "cpu"
+    assert torch.empty(0).device.type == "cpu"
 
 
 @pytest.mark.parametrize("moment", ["tokenization", "frozen layers"])

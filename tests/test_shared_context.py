@@ -5,23 +5,42 @@ import pytest
 from skbert.shared_context import SharedContext
 
 
-def test_the_first_enters_and_the_last_leaves():
-    events = []
+@pytest.fixture
+def events():
+    return []
 
+
+@pytest.fixture
+def shared(events):
     @contextmanager
     def setting():
         events.append("set")
         yield
         events.append("reset")
 
-    shared = SharedContext(setting)
+    return SharedContext(setting)
+
+
+def test_the_first_enters_and_the_last_leaves(shared, events):
     # Two threads overlap like this; nested blocks of one thread do as well.
-    shared.__enter__()
-    shared.__enter__()
-    shared.__exit__(None, None, None)
+    first, second = shared.used(), shared.used()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
     assert events == ["set"]
-    shared.__exit__(None, None, None)
+    second.__exit__(None, None, None)
     assert events == ["set", "reset"]
-    with pytest.raises(KeyError), shared:
+    with pytest.raises(KeyError), shared.used():
         raise KeyError
     assert events == ["set", "reset"] * 2
+
+
+def test_a_use_that_never_ends_ends_when_it_is_forgotten(shared, events):
+    abandoned = shared.used()
+    abandoned.__enter__()
+    with shared.used():
+        del abandoned
+        assert events == ["set"]
+    assert events == ["set", "reset"]
+    shared.used()  # and forgotten at once
+    assert events == ["set", "reset"]

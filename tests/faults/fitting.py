@@ -214,10 +214,26 @@ def _work(sender, variant, checkpoint_dir, model, prepare, args, again) -> None:
         raise
 
 
+def _modes() -> dict:
+    """Return what of this process a fit changes for a while."""
+    import torch
+    import transformers
+
+    return {
+        "gradients": torch.is_grad_enabled(),
+        "autocast": torch.is_autocast_enabled("cpu"),
+        "device": torch.empty(0).device,
+        "type": torch.get_default_dtype(),
+        "random state": torch.get_rng_state().numpy().tobytes(),
+        "verbosity": transformers.utils.logging.get_verbosity(),
+    }
+
+
 def _fit_again(clf) -> tuple[dict, list[str]]:
     """Fit until Ctrl-C comes, see that the classifier is whole, and fit once more."""
     from sklearn.exceptions import NotFittedError
 
+    before = _modes()
     # Shells ignore it in what they run in the background.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     said = []
@@ -235,5 +251,6 @@ def _fit_again(clf) -> tuple[dict, list[str]]:
         said.append("fitted")
     except NotFittedError:
         said.append("not fitted")
+    assert _modes() == before
     found, later = fit(clf)
     return found, said + later

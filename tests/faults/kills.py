@@ -1,4 +1,4 @@
-"""Kills: fits that are killed, interrupted or robbed of their disk, and go on."""
+"""Kills: fits that are killed, damaged or robbed of their disk, and go on."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def kill_at_any_moment(seed: int) -> None:
     """Kill a fit, kill the one that goes on from there, and so on; then let it end."""
     rng = np.random.default_rng(seed)
     number = seed % len(VARIANTS)
-    with _checkpoint_dir() as place:
+    with checkpoint_dir() as place:
         for _ in range(rng.integers(1, 4)):
-            _kill_after(rng.uniform(0, _duration(number)), number, place)
+            _kill_after(rng.uniform(0, duration(number)), number, place)
         _end(number, place)
 
 
@@ -55,7 +55,7 @@ def kill_in_a_write(seed: int) -> None:
     """Kill a fit while it writes or removes a state, at any line or byte of it."""
     rng = np.random.default_rng(seed)
     number = seed % len(VARIANTS)
-    with _checkpoint_dir() as place:
+    with checkpoint_dir() as place:
         # A fit runs more than 250 of those lines, and writes four states or five.
         how = (
             (_die_at_line, (int(rng.integers(1, 250)),)),
@@ -153,16 +153,16 @@ def _count_epochs(path: Path) -> None:
 
 
 @cache
-def _duration(number: int) -> float:
+def duration(number: int) -> float:
     expected(number)  # the first of all imports what the others find imported
-    with _checkpoint_dir() as place, Fit(number, place) as undisturbed:
+    with checkpoint_dir() as place, Fit(number, place) as undisturbed:
         undisturbed.wait_for_start()
         start = time.perf_counter()
         undisturbed.result()
         return time.perf_counter() - start
 
 
-class _checkpoint_dir:
+class checkpoint_dir:
     """A new folder, removed in the end."""
 
     def __enter__(self) -> Path:
@@ -196,7 +196,7 @@ def flip_a_bit(seed: int) -> None:
 
 def _damage(rng: np.random.Generator, change) -> None:
     number = int(rng.integers(len(VARIANTS)))
-    with _checkpoint_dir() as place:
+    with checkpoint_dir() as place:
         shutil.copytree(_killed(number), place, dirs_exist_ok=True)
         files = sorted(place.glob("*/epoch-*"))
         assert len(files) == 2
@@ -228,7 +228,7 @@ def fill_the_disk(seed: int) -> None:
     number = seed % len(VARIANTS)
     size = sum(path.stat().st_size for path in _killed(number).glob("*/epoch-*")) / 2
     room = int(rng.uniform(0.1, 2.9) * size)  # for 0, 1 or 2 states
-    with _checkpoint_dir() as place:
+    with checkpoint_dir() as place:
         with Fit(number, place, _fill_soon, (place, room, int(size))) as poor:
             found, said = poor.result()
         assert_same(found, number)
@@ -264,7 +264,7 @@ def fit_twice_at_once(seed: int) -> None:
     """Fit the very same in two processes, and kill one of them, or none."""
     rng = np.random.default_rng(seed)
     number = seed % len(VARIANTS)
-    with _checkpoint_dir() as place:
+    with checkpoint_dir() as place:
         with Fit(number, place, _pause_after_a_state, (place / "go",)) as first:
             while not epochs(place):
                 assert first.process.is_alive()
@@ -299,26 +299,6 @@ def _pause_after_a_state(go: Path) -> None:
     EpochStates.save = save_and_wait
 
 
-# --- Ctrl-C ---------------------------------------------------------------------------
-
-
-def interrupt(seed: int) -> None:
-    """Press Ctrl-C at any moment of a fit, then call it again."""
-    rng = np.random.default_rng(seed)
-    number = seed % len(VARIANTS)
-    with _checkpoint_dir() as place:
-        with Fit(number, place, again=True) as interrupted:
-            interrupted.wait_for_start()
-            time.sleep(rng.uniform(0.02, 0.9) * _duration(number))
-            interrupted.interrupt()
-            found, said = interrupted.result()
-        assert_same(found, number)
-        told = any("was interrupted in epoch" in text for text in said)
-        # Before there is anything to keep, and while the end is made, it is raised.
-        assert told and "fitted" in said or "raised" in said or len(said) == 1, said
-        assert list(place.iterdir()) == []
-
-
 KILLS = (
     Fault("fit killed at any moment", kill_at_any_moment, 1, 5, 20),
     Fault("fit killed in a write", kill_in_a_write, 1, 5, 20),
@@ -326,5 +306,4 @@ KILLS = (
     Fault("bit of a fit's state flipped", flip_a_bit, 2, 20, 100),
     Fault("disk full in a fit", fill_the_disk, 1, 5, 20),
     Fault("same fit twice at once", fit_twice_at_once, 1, 4, 20),
-    Fault("Ctrl-C in a fit", interrupt, 1, 8, 40),
 )

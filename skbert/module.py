@@ -252,7 +252,9 @@ def build_module(
     if pooling == "native":
         config.num_labels = n_labels
         config.problem_type = "multi_label_classification"
-        model, fresh = _load(AutoModelForSequenceClassification, folder, config)
+        model, fresh = _load(
+            AutoModelForSequenceClassification, folder, config, complete=complete
+        )
         encoder_names = {name for name, _ in model.base_model.named_parameters()}
         prefix = model.base_model_prefix + "."
         fresh_encoder = {name for name in fresh if name.startswith(prefix)}
@@ -289,7 +291,7 @@ def _head_dropout(folder: Path, config: PreTrainedConfig) -> float:
 
 
 def _load(
-    auto_class, folder: Path, config: PreTrainedConfig
+    auto_class, folder: Path, config: PreTrainedConfig, *, complete: bool = False
 ) -> tuple[PreTrainedModel, set[str]]:
     """Load weights; return the model and the parameters that the folder lacks.
 
@@ -298,9 +300,9 @@ def _load(
     """
     weights = load_weights(folder)
     count = WeightCount(len(weights), sum(t.numel() for t in weights.values()))
-    # As many labels as are asked for are not the folder's fault.
     sketch = deepcopy(config)
-    sketch.num_labels = 2
+    if not complete:  # as many labels as are asked for are not the folder's fault
+        sketch.num_labels = 2
     try:
         with quiet_transformers():
             model_class: Any = type(lay_out(auto_class, sketch, count))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,18 +12,13 @@ from typing import Any
 import transformers
 from safetensors.torch import save_file
 from torch import Tensor
-from transformers import (
-    AutoModelForSequenceClassification,
-    PreTrainedConfig,
-    PreTrainedTokenizerBase,
-)
+from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from skbert.checkpoint import load_structure
 from skbert.configuration import load_config
 from skbert.folder import (
     ModelFormatError,
     check_numbers,
-    count_weights,
     load_tensors,
     read_json,
 )
@@ -32,7 +26,6 @@ from skbert.model_card import make_card, renew_card
 from skbert.module import MeanPoolingClassifier, NativeClassifier, build_module
 from skbert.replacement import HEAD_FILE, STATE_FILE, replacement, target_folder
 from skbert.silence import quiet_transformers
-from skbert.structure import lay_out
 from skbert.tokenizer import check_vocabulary, load_tokenizer
 
 __all__ = ["FORMAT_VERSION", "SavedModel", "load_model", "save_model"]
@@ -250,29 +243,10 @@ def _load_head(path: Path, n_labels: int, width: int | None) -> dict[str, Tensor
 def _load_native(
     folder: Path, config: PreTrainedConfig, n_labels: int
 ) -> NativeClassifier | MeanPoolingClassifier:
-    _check_labels(folder, config, n_labels)
     module, _ = build_module(
         folder, config, n_labels=n_labels, pooling="native", complete=True
     )
     return module.eval()
-
-
-def _check_labels(folder: Path, config: PreTrainedConfig, n_labels: int) -> None:
-    """Refuse labels that the weights have no room for, before memory is taken."""
-    count = count_weights(folder)
-    sketch = deepcopy(config)
-    sketch.num_labels = 2
-    try:
-        with quiet_transformers():
-            model = lay_out(AutoModelForSequenceClassification, sketch, count)
-    except Exception:
-        return  # `build_module` does the same and says what is wrong
-    width = NativeClassifier(model).output_layer.in_features
-    if n_labels * width > count.n_elements:
-        raise ModelFormatError(
-            f"{folder}: {n_labels} labels need {n_labels * width} weights of the "
-            f"output layer alone, but there are {count.n_elements} in all."
-        )
 
 
 _STATE_TYPES: dict[str, type | tuple[type, ...]] = {

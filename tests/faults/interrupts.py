@@ -107,5 +107,5 @@ def _before_lines(act: Callable[[], None]) -> None:
 
 INTERRUPTS = (
     Fault("Ctrl-C in a fit", at_any_moment, 1, 8, 40),
-    Fault("Ctrl-C at any line", at_any_line, 2, 20, 400),
+    Fault("Ctrl-C at any line", at_any_line, 2, 20, 200),
 )

@@ -13,7 +13,7 @@ from sklearn.utils import indexable
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_consistent_length
 
-from skbert.folds import FoldTask, Split, make_splits
+from skbert.folds import FoldTask, Split, check_all_rows, make_splits
 from skbert.responses import predicted_matrix, response_method_of
 from skbert.scoring import resolve_scoring
 from skbert.targets import encode_targets
@@ -134,6 +134,8 @@ def compare(
     scores = {name: resolve_scoring(metric) for name, metric in metrics.items()}
     targets = encode_targets(y)
     check_consistent_length(X, targets.values)
+    for estimator in estimators.values():
+        check_all_rows(estimator, X)
     X, y = indexable(X, y)
     splits = make_splits(cv, X, y, shuffle=True, random_state=random_state)
     if len({str(name) for name in estimators}) < len(estimators):

@@ -22,7 +22,14 @@ from skbert.model_selection import (
 from skbert.responses import positive_scores
 from skbert.targets import Targets, constant_labels_told_elsewhere
 
-__all__ = ["FoldTask", "HeldOut", "Split", "held_out_scores", "make_splits"]
+__all__ = [
+    "FoldTask",
+    "HeldOut",
+    "Split",
+    "check_all_rows",
+    "held_out_scores",
+    "make_splits",
+]
 
 Split = tuple[np.ndarray, np.ndarray]
 _DEFAULT_FOLDS = 5
@@ -88,6 +95,25 @@ def make_splits(
     for number, (train, test) in enumerate(splits, start=1):
         _check_split(train, test, f"Split {number} of cv")
     return splits
+
+
+def check_all_rows(estimator: Any, X: Any) -> None:
+    """Check X where it must be texts: a fold would tell late, and count from its own.
+
+    What other estimators take, a Pipeline among them, only they can tell.
+
+    Parameters
+    ----------
+    estimator : object
+    X : array-like of shape (n_samples,)
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an entry is no text; the message has its row.
+    """
+    if hasattr(estimator, "_check_texts"):
+        estimator._check_texts(X)
 
 
 def _check_cv(cv: Any) -> None:

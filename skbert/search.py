@@ -21,7 +21,7 @@ from sklearn.utils import _safe_indexing, indexable
 
 from skbert.classifier import TransformerMultiLabelClassifier
 from skbert.epoch_reports import EpochReports, tokens_for
-from skbert.folds import make_splits
+from skbert.folds import check_all_rows, make_splits
 from skbert.interrupt import interrupts_raised
 from skbert.responses import positive_scores, predicted_matrix
 from skbert.scoring import resolve_scoring
@@ -150,6 +150,7 @@ class CrossValidationObjective:
         self.error_score = error_score
         self._score = resolve_scoring(scoring)
         self._targets = encode_targets(y)
+        check_all_rows(estimator, X)
         self.X, self.y = indexable(X, y)
         self.folds = make_splits(
             cv, self.X, self.y, shuffle=True, random_state=random_state or 0

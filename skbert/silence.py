@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
@@ -22,26 +23,39 @@ def quiet_transformers() -> AbstractContextManager[None]:
     return _QUIET.used()
 
 
+# Fetched once: Python's logging takes a lock for it, which Ctrl-C may leave taken. For
+# the same reason the verbosity stays as it is, and messages are left out where they
+# would be printed.
+_LOGGERS = (logging.getLogger("transformers"), logging.getLogger())
+
+
+def _is_worth_saying(record: logging.LogRecord) -> bool:
+    is_transformers = record.name.partition(".")[0] == "transformers"
+    return record.levelno >= logging.ERROR or not is_transformers
+
+
 @contextmanager
 def _silence() -> Iterator[None]:
-    logging = transformers.utils.logging
-    verbosity = logging.get_verbosity()
-    had_bars = logging.is_progress_bar_enabled()
+    bars = transformers.utils.logging
+    had_bars = bars.is_progress_bar_enabled()
     # transformers switches the hub's bars along with its own.
     hub_had_bars = not are_progress_bars_disabled()
+    handlers = [handler for logger in _LOGGERS for handler in logger.handlers]
 
     def restore() -> None:
-        logging.set_verbosity(verbosity)
+        for handler in handlers:
+            handler.removeFilter(_is_worth_saying)
         if had_bars:
-            logging.enable_progress_bar()
+            bars.enable_progress_bar()
         if hub_had_bars:
             enable_progress_bars()
         else:
             disable_progress_bars()
 
     try:
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()
+        for handler in handlers:
+            handler.addFilter(_is_worth_saying)
+        bars.disable_progress_bar()
         yield
     finally:
         try:

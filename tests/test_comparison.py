@@ -239,6 +239,19 @@ def test_wrong_input_is_an_error_that_says_what_is_wrong(
         compare(**({"estimators": pair, "X": X, "y": y} | change))
 
 
+@pytest.mark.parametrize("tune_thresholds", [False, {"cv": 0.5}])
+def test_an_entry_that_is_no_text_has_its_own_row(tiny_bert, tune_thresholds):
+    texts = [f"text {i}" for i in range(40)]
+    texts[37] = None
+    y = np.arange(40)[:, np.newaxis] % [2, 3] == 0
+    pair = {
+        "words": make_tfidf_baseline(),
+        "bert": TransformerMultiLabelClassifier(tiny_bert),
+    }
+    with pytest.raises(ValueError, match="X, row 37 is missing"):
+        compare(pair, texts, y, cv=2, tune_thresholds=tune_thresholds)
+
+
 def test_an_error_names_the_estimator(numbers, pair):
     X, y = numbers
     broken = BinaryRelevanceClassifier(LogisticRegression(solver="none such"))

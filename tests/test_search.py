@@ -671,6 +671,16 @@ def test_a_fold_without_a_class_is_told_at_once(emails):
         )
 
 
+def test_an_entry_that_is_no_text_is_told_at_once(tiny_bert):
+    texts = [f"text {i}" for i in range(40)]
+    texts[37] = None
+    y = np.arange(40)[:, np.newaxis] % [2, 3] == 0
+    space = {"learning_rate": FloatDistribution(1e-5, 1e-3, log=True)}
+    clf = TransformerMultiLabelClassifier(tiny_bert)
+    with pytest.raises(ValueError, match="X, row 37 is missing"):
+        CrossValidationObjective(clf, space, texts, y, cv=2)
+
+
 def test_a_score_that_cannot_take_nan_is_told_at_once(emails):
     X, y = emails
     y = y.astype(float)

@@ -1,3 +1,5 @@
+import logging
+
 import huggingface_hub.utils
 import pytest
 import transformers
@@ -23,23 +25,79 @@ def transformers_logging():
         huggingface_hub.utils.disable_progress_bars()
 
 
+class Heard(logging.Handler):
+    """A handler of one's own, that keeps what it is told."""
+
+    def __init__(self):
+        super().__init__()
+        self.messages = []
+
+    def emit(self, record):
+        self.messages.append(record.getMessage())
+
+
+@pytest.fixture
+def heard(transformers_logging):
+    """Return what the user is told, of transformers and of others."""
+    transformers_logging.set_verbosity_warning()
+    handler = Heard()
+    loggers = [logging.getLogger(name) for name in ("transformers", "transformers_of")]
+    for logger in loggers:
+        logger.addHandler(handler)
+    yield handler.messages
+    for logger in loggers:
+        logger.removeHandler(handler)
+
+
+def say(level, name="transformers.modeling_utils"):
+    logging.getLogger(name).log(level, f"{name} {level}")
+
+
 @pytest.mark.parametrize("fails", [False, True])
 @pytest.mark.parametrize("had_bars", [False, True])
-@pytest.mark.parametrize("verbosity", [10, 20])
-def test_silence_is_lifted_again(transformers_logging, verbosity, had_bars, fails):
-    logging = transformers_logging
-    logging.set_verbosity(verbosity)
-    (logging.enable_progress_bar if had_bars else logging.disable_progress_bar)()
+def test_silence_is_lifted_again(transformers_logging, heard, had_bars, fails):
+    logs = transformers_logging
+    (logs.enable_progress_bar if had_bars else logs.disable_progress_bar)()
     try:
         with quiet_transformers():
-            assert logging.get_verbosity() == logging.ERROR
-            assert not logging.is_progress_bar_enabled()
+            say(logging.WARNING)
+            assert not logs.is_progress_bar_enabled()
             if fails:
                 raise KeyError
     except KeyError:
         pass
-    assert logging.get_verbosity() == verbosity
-    assert logging.is_progress_bar_enabled() == had_bars
+    assert heard == []
+    say(logging.WARNING)
+    assert heard == ["transformers.modeling_utils 30"]
+    assert logs.is_progress_bar_enabled() == had_bars
+
+
+def test_errors_and_others_are_heard(heard):
+    with quiet_transformers():
+        say(logging.ERROR)
+        say(logging.WARNING, "transformers_of.mine")
+    assert heard == ["transformers.modeling_utils 40", "transformers_of.mine 30"]
+
+
+@pytest.mark.parametrize("propagates", [False, True])
+def test_silence_is_kept_where_the_root_prints_too(
+    transformers_logging, propagates, monkeypatch
+):
+    root, own = Heard(), logging.getLogger("transformers")
+    monkeypatch.setattr(own, "propagate", propagates)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [root])
+    transformers_logging.set_verbosity_warning()
+    say(logging.WARNING)
+    assert len(root.messages) == propagates
+    with quiet_transformers():
+        say(logging.WARNING)
+    assert len(root.messages) == propagates
+
+
+def test_the_verbosity_is_left_alone(transformers_logging):
+    transformers_logging.set_verbosity_info()
+    with quiet_transformers():
+        assert transformers_logging.get_verbosity() == transformers_logging.INFO
 
 
 def test_silence_leaves_the_hubs_progress_bars_as_they_were(transformers_logging):

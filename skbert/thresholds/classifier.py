@@ -20,6 +20,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 from skbert.folds import (
     FoldTask,
     HeldOut,
+    check_all_rows,
     held_out_scores,
     make_splits,
 )
@@ -47,15 +48,6 @@ def _has(method: str) -> Callable[[Any], bool]:
         return True
 
     return check
-
-
-def _check_all_rows(estimator: Any, X: Any) -> None:
-    """Check X where it must be texts: a fold would tell late, and count from its own.
-
-    What other estimators take, a Pipeline among them, only they can tell.
-    """
-    if hasattr(estimator, "_check_texts"):
-        estimator._check_texts(X)
 
 
 class TunedThresholdsClassifierCV(
@@ -284,7 +276,7 @@ class TunedThresholdsClassifierCV(
             estimator, held_out = self._ask_fitted(X, targets, method)
         else:
             routed = route_fit_params(self, self.estimator, sample_weight, fit_params)
-            _check_all_rows(self.estimator, X)
+            check_all_rows(self.estimator, X)
             X, y = indexable(X, y)
             task = FoldTask(self.estimator, X, y, targets, routed.estimator)
             estimator, held_out = self._fit_folds(task, method, routed.splitter)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import multiprocessing
 import os
 import signal
@@ -225,7 +226,8 @@ def _modes() -> dict:
         "device": torch.empty(0).device,
         "type": torch.get_default_dtype(),
         "random state": torch.get_rng_state().numpy().tobytes(),
-        "verbosity": transformers.utils.logging.get_verbosity(),
+        "bars": transformers.utils.logging.is_progress_bar_enabled(),
+        "filters": [h.filters[:] for h in logging.getLogger("transformers").handlers],
     }
 
 

@@ -76,9 +76,6 @@ class Worker:
         self._receive(seconds=300)
         self.printed.write_text("")
         self.before = self._files()
-        self.megabytes = self._ask({"folder": str(bases()[0]), "fit": False})[
-            "megabytes"
-        ]
 
     def load(self, folder: Path, *, fit: bool) -> dict:
         """Return what came of a folder; raise where something is lost."""
@@ -97,8 +94,8 @@ class Worker:
             lost.append(f"written: {sorted(self._files() - self.before)[:5]}")
         if result["seconds"] > SECONDS:
             lost.append(f"{result['seconds']:.1f} seconds taken")
-        if result["megabytes"] > self.megabytes + GROWTH:
-            lost.append(f"{result['megabytes'] - self.megabytes} MB taken")
+        if result["megabytes"] > GROWTH:
+            lost.append(f"{result['megabytes']} MB taken")
         if "allocate" in result.get("refused", ""):
             lost.append(f"asked for memory before it refused: {result['refused']}")
         lost = [reason for reason in lost if reason]

@@ -74,12 +74,10 @@ def save_model(saved: SavedModel, folder: str | os.PathLike[str]) -> None:
 
     Raises
     ------
-    TypeError
-        If ``folder`` is no path.
-    ValueError
-        If it is empty or a file, or holds files named as a model's that are none.
+    TypeError, ValueError
+        As of `target_folder`.
     OSError
-        If the files cannot be written.
+        As of `replacement`.
     """
     target = target_folder(folder)
     with replacement(target) as work:

@@ -20,6 +20,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from skbert.durable import sync_file, sync_folder
+
 __all__ = ["EpochState", "EpochStates", "check_checkpoint_dir"]
 
 # The newest, and one more for the day on which the newest turns out damaged.
@@ -201,10 +203,10 @@ class EpochStates:
             save_file(state.tensors, path, {"facts": _as_json(state.facts)})
             with open(path, "r+b") as file:
                 digest = _digest(file)
-                os.fsync(file.fileno())
+                sync_file(file)
             name = f"epoch-{state.epoch:04}-{digest}.safetensors"
             path.replace(self.folder / name)
-            _sync_folder(self.folder)
+            sync_folder(self.folder)
         for _, path in self._files()[:-_KEPT]:
             _remove(path)
 
@@ -257,20 +259,6 @@ def _read(epoch: int, path: Path) -> EpochState:
         tensors = {name: file.get_tensor(name) for name in file.keys()}
         facts = json.loads(file.metadata()["facts"])
     return EpochState(epoch, tensors, facts)
-
-
-def _sync_folder(folder: Path) -> None:
-    """See to it that new names of files are on the disk, too.
-
-    Not all systems can: Windows opens no folders, and some network drives write them
-    when they like. A state without it is lost only where the power is.
-    """
-    with suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def _remove(path: Path) -> None:

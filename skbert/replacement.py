@@ -14,6 +14,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
+from skbert.durable import sync_file, sync_folder
 from skbert.folder import ModelFormatError, read_json
 
 __all__ = ["HEAD_FILE", "STATE_FILE", "replacement", "target_folder"]
@@ -168,12 +169,14 @@ def replacement(target: Path) -> Iterator[Path]:
         ) as scratch:
             work = Path(scratch) / "model"
             yield work
+            _sync(work)
             _set_modes(work, target)
             if exists:
                 state = "What is there now is refused until a model is saved there."
                 _move_files(work, target)
             else:
                 os.replace(work, target)
+            sync_folder(place)
     except Exception as error:
         code = _error_number(error)
         if code is None and not isinstance(error, OSError | SafetensorError):
@@ -196,6 +199,13 @@ def _sweep(place: Path) -> None:
         with suppress(FileNotFoundError):  # another process has just finished with it
             if time.time() - path.lstat().st_mtime > _OLDEST_SCRATCH:
                 shutil.rmtree(path, ignore_errors=True)
+
+
+def _sync(work: Path) -> None:
+    """Wait for the disk, so that names never outlive what they stand for."""
+    for name in _files(work):
+        with open(work / name, "r+b") as file:
+            sync_file(file)
 
 
 def _set_modes(work: Path, target: Path) -> None:

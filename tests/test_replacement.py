@@ -330,6 +330,45 @@ def test_what_a_crash_leaves_is_refused_and_can_be_saved_over(
 
 
 @pytest.mark.parametrize("exists", [False, True])
+def test_all_is_on_the_disk_before_any_of_it_is_moved(
+    model, tmp_path, monkeypatch, exists
+):
+    folder = tmp_path / "model"
+    if exists:
+        save_model(model("roberta", "mean"), folder)
+    move, sync, events = os.replace, os.fsync, []
+
+    def note_move(source, target):
+        events.append("moved")
+        move(source, target)
+
+    def note_sync(handle):
+        events.append(os.fstat(handle).st_ino)
+        sync(handle)
+
+    monkeypatch.setattr(os, "replace", note_move)
+    monkeypatch.setattr(os, "fsync", note_sync)
+    save_model(model(), folder)
+
+    on_disk = set(events[: events.index("moved")])
+    assert on_disk == {(folder / name).stat().st_ino for name in files_in(folder)}
+    assert events[-1] == (folder if exists else tmp_path).stat().st_ino
+
+
+def test_what_is_not_on_the_disk_takes_no_place(model, tmp_path, monkeypatch):
+    save_model(model("roberta", "mean"), tmp_path)
+    before = files_in(tmp_path)
+
+    def fail(handle):
+        raise OSError(errno.EIO, "x")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match=f"Input/output error. {WHOLE}"):
+        save_model(model(), tmp_path)
+    assert files_in(tmp_path) == before
+
+
+@pytest.mark.parametrize("exists", [False, True])
 def test_what_killed_saves_left_is_removed_after_a_day(model, tmp_path, exists):
     folder = tmp_path / "model"
     if exists:

@@ -87,10 +87,11 @@ def _kill_when_seen(number: int, place: Path) -> None:
 
 
 def _die_at_line(countdown: int) -> None:
-    """Let this process kill itself before some line of the file that writes states."""
+    """Let this process kill itself before some line of what writes states."""
+    import skbert.durable
     import skbert.epoch_states
 
-    written = skbert.epoch_states.__file__
+    written = {skbert.epoch_states.__file__, skbert.durable.__file__}
 
     def trace_lines(frame, event, arg):
         nonlocal countdown
@@ -100,7 +101,7 @@ def _die_at_line(countdown: int) -> None:
         return trace_lines
 
     def trace(frame, event, arg):
-        return trace_lines if frame.f_code.co_filename == written else None
+        return trace_lines if frame.f_code.co_filename in written else None
 
     sys.settrace(trace)
 

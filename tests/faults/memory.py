@@ -170,14 +170,13 @@ _CAPPED = """
 
 
 def _cap_memory(seed: int) -> None:
-    # The fit runs out of it while weights are loaded, or later.
+    # A prediction takes 34 MB for what is in between two of its matrices; a fit runs
+    # out of it while weights are loaded, or later.
     rng = np.random.default_rng(seed)
-    rooms = [str(rng.integers(1, 40)), str(rng.integers(1, 200))]
+    rooms = [str(rng.integers(1, 30)), str(rng.integers(1, 200))]
     run = _child(_CAPPED, _wide_checkpoint(), *rooms, **_GIVES_BACK)
     prediction, fit = run.splitlines()
     for what, message in (("Prediction", prediction), ("The fit", fit)):
-        if message == "It fitted.":  # the system had more to give than was foreseen
-            continue
         assert message.startswith(f"{what} ran out of memory ("), message
         assert "max_length" in message, message
 

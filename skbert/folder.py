@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
+import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
@@ -41,6 +42,12 @@ _TEMPLATES = "additional_chat_templates"
 
 # Brackets inside of one another; to copy such an object takes Python a call for each.
 _DEEPEST_JSON = 50
+
+# What weights are cast to float32 from.
+_WEIGHT_TYPES = {
+    *(torch.float64, torch.float32, torch.float16, torch.bfloat16),
+    *(torch.float8_e4m3fn, torch.float8_e5m2),
+}
 
 # No weight of a trained model comes near; products of a few such stay in float32.
 _LARGEST_WEIGHT = 1e10
@@ -214,10 +221,25 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
     Raises
     ------
     ModelFormatError
-        If it is missing or damaged.
+        If it is missing or damaged, or holds weights that are no floats.
     """
     with _reading(path):
-        return load_file(path)
+        tensors = load_file(path)
+    for name, tensor in tensors.items():
+        if tensor.dtype not in _WEIGHT_TYPES and not _is_buffer(name, tensor):
+            kind = str(tensor.dtype).removeprefix("torch.")
+            raise ModelFormatError(
+                f"{path}: {name!r} is of the type {kind}; weights must be floats of 8 "
+                "bits or more. It is quantized or damaged: use the model that it was "
+                "made of."
+            )
+    return tensors
+
+
+def _is_buffer(name: str, tensor: Tensor) -> bool:
+    # Position numbers and masks; a mask may be called "bias", as in GPT-2.
+    is_whole = not (tensor.is_floating_point() or tensor.is_complex())
+    return is_whole and not name.endswith("weight")
 
 
 @contextmanager
@@ -269,7 +291,7 @@ def check_numbers(path: Path, tensors: Iterable[tuple[str, Tensor]]) -> None:
     """
     for name, tensor in tensors:
         if tensor.numel():
-            low, high = tensor.detach().aminmax()
+            low, high = tensor.detach().float().aminmax()
             # A comparison with NaN is false.
             if not (-_LARGEST_WEIGHT < low and high < _LARGEST_WEIGHT):
                 raise ModelFormatError(

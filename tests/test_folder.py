@@ -23,6 +23,7 @@ from skbert.folder import (
     WeightCount,
     check_numbers,
     count_weights,
+    load_tensors,
     load_weights,
     read_json,
 )
@@ -385,6 +386,59 @@ def test_a_header_that_lies_is_refused(folder):
         for read in (count_weights, load_weights):
             with pytest.raises(ModelFormatError, match="model.safetensors cannot be"):
                 read(folder)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *(torch.complex64, torch.uint16, torch.int8, torch.int64, torch.bool),
+    ],
+)
+def test_weights_that_are_no_floats_are_refused(kind, tmp_path):
+    path = tmp_path / "head.safetensors"
+    save_file({"weight": torch.ones(2, 3).to(kind)}, path)
+
+    name = str(kind).removeprefix("torch.")
+    with pytest.raises(ModelFormatError, match=f"'weight' is of the type {name}; wei"):
+        load_tensors(path)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *(torch.float64, torch.float16, torch.bfloat16),
+        *(torch.float8_e4m3fn, torch.float8_e5m2),
+    ],
+)
+def test_floats_of_any_length_are_read_and_checked(kind, tmp_path):
+    path = tmp_path / "head.safetensors"
+    save_file({"weight": torch.ones(2, 3).to(kind)}, path)
+    check_numbers(path, load_tensors(path).items())
+
+    save_file({"weight": torch.full((2, 3), float("nan")).to(kind)}, path)
+    with pytest.raises(ModelFormatError, match="'weight' holds NaN"):
+        check_numbers(path, load_tensors(path).items())
+
+
+def test_halves_of_a_byte_are_no_weights(tmp_path):
+    entry = {"dtype": "F4", "shape": [2, 6], "data_offsets": [0, 6]}
+    header = json.dumps({"weight": entry}).encode()
+    path = tmp_path / "head.safetensors"
+    path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(6))
+
+    with pytest.raises(ModelFormatError, match="head.safetensors"):
+        load_tensors(path)
+
+
+def test_buffers_may_be_of_other_types(tmp_path):
+    path = tmp_path / "model.safetensors"
+    tensors = {
+        "weight": torch.ones(2, dtype=torch.float16),
+        "embeddings.position_ids": torch.arange(8),
+        "h.0.attn.bias": torch.ones(1, 1, 2, 2, dtype=torch.bool).tril(),
+    }
+    save_file(tensors, path)
+    torch.testing.assert_close(load_tensors(path), tensors, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 3e38])

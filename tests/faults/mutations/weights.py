@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import struct
 
+import torch
+from safetensors.torch import load_file, save_file
+
 from faults.mutations.json_files import JUNK, flip
 
 
@@ -51,6 +54,12 @@ def change_weights(folder, rng):
         where = rng.randrange(begin, end, 4)
         data = data[:where] + struct.pack("<f", value) + data[where + 4 :]
         pack(path, header, data)
+    elif way == "type":
+        tensors = load_file(path)
+        kind = rng.choice(_TYPES)
+        for changed in rng.choice([[name], names]):
+            tensors[changed] = tensors[changed].to(kind)
+        save_file(tensors, path, {"format": "pt"})
     elif way == "other file":
         path.write_bytes(rng.choice(files).read_bytes())
     elif way == "gone":
@@ -102,6 +111,12 @@ def change_weights(folder, rng):
 
 
 _WEIGHT_WAYS = (
-    *("length", "cut", "grown", "flip header", "flip data", "numbers", "other file"),
-    *("gone", "offsets", "dtype", "shape", "rename", "swap", "missing", "metadata"),
+    *("length", "cut", "grown", "flip header", "flip data", "numbers", "type"),
+    *("other file", "gone", "offsets", "dtype", "shape", "rename", "swap", "missing"),
+    "metadata",
+)
+_TYPES = (
+    *(torch.float64, torch.float16, torch.bfloat16, torch.float8_e4m3fn),
+    *(torch.float8_e5m2, torch.complex64, torch.int64, torch.uint16, torch.uint8),
+    torch.bool,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -96,12 +97,13 @@ def encoder_structure(
     """
     encoder = lay_out(AutoModel, config, weights)
     window = getattr(config, "attention_window", 1)  # Longformer's name for it
+    tokens = _token_table(encoder)
     structure = EncoderStructure(
         n_layers=len(encoder_layers(encoder)),
-        max_length=_position_limit(encoder),
+        max_length=_position_limit(encoder, tokens),
         group=getattr(config, "downsampling_rate", 1),  # CANINE's name for it
         window=max(window) if isinstance(window, list) else window,
-        n_tokens=_n_tokens(encoder),
+        n_tokens=getattr(tokens, "num_embeddings", None),
     )
     depth = getattr(config, "num_hidden_layers", 0)  # layers may share their weights
     multiple = math.lcm(structure.group, structure.window)
@@ -169,25 +171,37 @@ def _too_large(described: str, there: str) -> ModelFormatError:
     )
 
 
-def _n_tokens(encoder: PreTrainedModel) -> int | None:
+def _token_table(encoder: PreTrainedModel) -> nn.Module | None:
     try:
-        table = encoder.get_input_embeddings()
+        return encoder.get_input_embeddings()
     except NotImplementedError:  # CANINE, which hashes characters
         return None
-    return getattr(table, "num_embeddings", None)
 
 
-def _position_limit(encoder: nn.Module) -> int | None:
+def _position_limit(encoder: PreTrainedModel, tokens: nn.Module | None) -> int | None:
+    """Return how many positions are tabulated; None where they are not.
+
+    Most tables are called alike. Of others the configuration says how long they are:
+    of GPT-2's, and of CTRL's, which is a buffer. In OPT, Nyströmformer and more, two
+    rows are no positions.
+    """
     limits = [
-        table.num_embeddings - _first_position(table)
-        for name, table in encoder.named_modules()
-        if isinstance(table, nn.Embedding)
-        and name.rpartition(".")[2] == "position_embeddings"
+        len(module.weight) - _first_position(module)
+        for name, module in encoder.named_modules()
+        if name.rpartition(".")[2] == "position_embeddings"
+        and hasattr(module, "padding_idx")  # I-BERT's is no nn.Embedding
     ]
+    tables = {m for m in encoder.modules() if isinstance(m, nn.Embedding)} - {tokens}
+    lengths = {table.num_embeddings for table in tables}
+    lengths |= {len(buffer) for buffer in encoder.buffers() if buffer.ndim == 2}
+    n_positions = getattr(encoder.config, "max_position_embeddings", None)
+    if isinstance(n_positions, int) and n_positions > 0:
+        if lengths & {n_positions, n_positions + 2}:
+            limits.append(n_positions)
     return min(limits, default=None)
 
 
-def _first_position(table: nn.Embedding) -> int:
+def _first_position(table: Any) -> int:
     # RoBERTa and its kin count positions from the one after the padding's.
     return 0 if table.padding_idx is None else table.padding_idx + 1
 

@@ -11,6 +11,25 @@ FAMILIES = ("bert", "roberta", "deberta", "distilbert", "canine")
 TINY = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_heads": 2, "vocab_size": 50}
 XLM = {"emb_dim": 16, "n_layers": 2, "n_heads": 2, "n_words": 50}
 ALBERT = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32}
+SMALL = {
+    **{"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2},
+    **{"intermediate_size": 32, "vocab_size": 50},
+}
+GPT = {"n_embd": 16, "n_layer": 1, "n_head": 2, "vocab_size": 50}
+# Their tables of positions are called otherwise than BERT's, or have other rows, too.
+TABULATED = {
+    **{"biogpt": SMALL, "canine": SMALL | {"num_hash_buckets": 16}},
+    "ctrl": GPT | {"dff": 32},
+    **{"gpt2": GPT, "gpt_bigcode": GPT, "gptj": GPT | {"rotary_dim": 8}},
+    "gpt_neo": SMALL | {"num_layers": 1, "attention_types": [[["global"], 1]]},
+    "ibert": SMALL | {"max_position_embeddings": 18},
+    "nystromformer": SMALL | {"segment_means_seq_len": 2, "num_landmarks": 2},
+    "openai-gpt": GPT,
+    "opt": SMALL | {"ffn_dim": 32, "word_embed_proj_dim": 16},
+    **{"roformer": SMALL, "yoso": SMALL},
+}
+# As many positions as tokens and numbers in a state: no table of positions among them.
+UNLIMITED = SMALL | {"vocab_size": 16, "max_position_embeddings": 16}
 # Models with layers that are not one list of modules, each called once.
 UNTOLD = {
     "xlm": XLM | {"max_position_embeddings": 32},  # the layers' parts are in four lists
@@ -49,6 +68,32 @@ def test_layers_are_counted(checkpoint, family):
 )
 def test_positions_limit_the_length(checkpoint, family, limit):
     assert encoder_structure(load_config(checkpoint(family))).max_length == limit
+
+
+@pytest.mark.parametrize("family", TABULATED)
+def test_tables_of_positions_are_found_whatever_they_are_called(family):
+    fields = {"max_position_embeddings": 16} | TABULATED[family]
+    config = AutoConfig.for_model(family, pad_token_id=1, **fields)
+    assert encoder_structure(config).max_length == 16
+
+    encoder = AutoModel.from_config(config).eval()
+    ids = torch.full((1, 16), 5)
+    with torch.no_grad():
+        assert encoder(ids).last_hidden_state.shape[1] == 16
+        with pytest.raises((IndexError, RuntimeError)):
+            encoder(torch.full((1, 17), 5))
+
+
+@pytest.mark.parametrize("family", ["deberta-v2", "gpt_neox", "llama", "modernbert"])
+def test_relative_positions_limit_nothing(family):
+    fields = UNLIMITED | {"position_biased_input": False, "pad_token_id": 1}
+    config = AutoConfig.for_model(family, **fields)
+    assert encoder_structure(config).max_length is None
+
+    encoder = AutoModel.from_config(config).eval()
+    ids = torch.full((1, 40), 5)
+    with torch.no_grad():
+        assert encoder(ids).last_hidden_state.shape[1] == 40
 
 
 def test_reading_a_structure_draws_no_random_number(checkpoint):

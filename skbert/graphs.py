@@ -245,7 +245,7 @@ class _RecordedStep:
         self, step: TrainingStep, batch: Batch, n_rows: int, record: Recorder
     ) -> None:
         self._batch = buffers = _blank(batch, n_rows)
-        self._loss = result = torch.zeros((), device=step.device)
+        self._loss = result = torch.zeros((), dtype=torch.float32, device=step.device)
         others = [step.device] if step.device.type == "cuda" else []
 
         def warm_up() -> None:

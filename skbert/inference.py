@@ -109,7 +109,8 @@ class Predictor:
 
     def _of_sequences(self, sequences: RaggedTokens) -> Tensor:
         """Return the logits on the CPU, shape (n_sequences, n_labels), float32."""
-        logits = torch.empty(len(sequences), self._n_labels, device=self._device)
+        shape = len(sequences), self._n_labels
+        logits = torch.empty(shape, dtype=torch.float32, device=self._device)
         with quiet_transformers(), modes_kept():
             for rows, part in self._batches.results(sequences):
                 logits[sent(torch.from_numpy(rows), self._device)] = part

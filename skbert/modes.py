@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import torch
 
-__all__ = ["modes_kept", "with_these_modes"]
+__all__ = ["modes_kept", "with_gradients", "with_these_modes"]
 
 Result = TypeVar("Result")
 
@@ -25,6 +25,13 @@ def with_these_modes(compute: Callable[..., Result], *args) -> Callable[[], Resu
             return compute(*args)
 
     return work
+
+
+@contextmanager
+def with_gradients() -> Iterator[None]:
+    """Return the context in which gradients are computed, whatever the caller's is."""
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
 
 
 @contextmanager

@@ -152,7 +152,8 @@ class MeanPoolingClassifier(MultiLabelModule):
         super().__init__()
         self.encoder = encoder
         self.dropout = Dropout(dropout)
-        self.head = nn.Linear(encoder.config.hidden_size, n_labels)
+        width = encoder.config.hidden_size
+        self.head = nn.Linear(width, n_labels, dtype=torch.float32)
 
     @property
     def output_layer(self) -> nn.Linear:

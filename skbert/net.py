@@ -427,7 +427,7 @@ class MultiLabelNet(NeuralNet):
             part.eval()
         if self.frozen_ and not self.frozen_.is_current():
             batches.states = None
-        total = torch.zeros((), device=self.device)
+        total = torch.zeros((), dtype=torch.float32, device=self.device)
         for batch in self._with_progress(batches):
             self.notify("on_batch_begin", batch=batch, training=True)
             step = step_fn(batch)

@@ -58,7 +58,7 @@ def _move_rates(optimizer: Optimizer, device: torch.device) -> None:
     """
     for group in optimizer.param_groups:
         group["initial_lr"] = group["lr"]
-        group["lr"] = torch.tensor(group["lr"], device=device)
+        group["lr"] = torch.tensor(group["lr"], dtype=torch.float32, device=device)
 
 
 def continue_optimizer(optimizer: Optimizer, state: dict) -> None:

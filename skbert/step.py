@@ -249,7 +249,7 @@ class TrainingStep:
 
     def _gradients(self, batch: Batch) -> Tensor:
         """Add a batch's gradients up; return its loss."""
-        loss = torch.zeros((), device=self.device)
+        loss = torch.zeros((), dtype=torch.float32, device=self.device)
         with self.collected() as module:
             for part in batch.parts(self._part_tokens):
                 if self._leaves_thread:

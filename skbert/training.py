@@ -19,6 +19,7 @@ from skbert.fingerprint import fingerprint
 from skbert.forks import survive_forks
 from skbert.fresh_thread import in_fresh_thread
 from skbert.losses import MultiLabelLoss, balanced_pos_weight
+from skbert.modes import with_gradients
 from skbert.module import MultiLabelModule, build_module
 from skbert.net import MultiLabelNet
 from skbert.padding import Padding
@@ -45,7 +46,7 @@ def train(estimator, plan: FitPlan, previous: MultiLabelNet | None) -> MultiLabe
     """
     survive_forks()
     settings = plan.settings
-    with isolated_random_state(plan.seed, settings.device):
+    with with_gradients(), isolated_random_state(plan.seed, settings.device):
         module, optimizer_state = _starting_point(estimator, plan, previous)
         net = MultiLabelNet(
             module,

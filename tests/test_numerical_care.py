@@ -262,3 +262,33 @@ def test_fewer_texts_than_a_batch_are_enough(
         clf = make(gradient_accumulation_steps=accumulation).fit(X, y, **validation)
     assert_sound(clf, X)
     assert clf.predict(X).shape == (n, 3)
+
+
+# --- the default type -----------------------------------------------------------------
+
+
+@pytest.fixture
+def default_dtype():
+    before = torch.get_default_dtype()
+    yield torch.set_default_dtype
+    torch.set_default_dtype(before)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("pooling", ["native", "mean"])
+def test_the_default_type_of_torch_changes_nothing(
+    dtype, pooling, default_dtype, make, emails
+):
+    X, y = emails
+    params = {"pooling": pooling, "validation_fraction": 0.3}
+    expected = make(**params).fit(X, y)
+    proba = expected.predict_proba(X)
+
+    default_dtype(dtype)
+
+    np.testing.assert_array_equal(expected.predict_proba(X), proba)
+    clf = make(**params).fit(X, y)
+    np.testing.assert_array_equal(clf.predict_proba(X), proba)
+    for row, other in zip(clf.history_, expected.history_, strict=True):
+        assert row["train_loss"] == other["train_loss"]
+        assert row["valid_loss"] == other["valid_loss"]

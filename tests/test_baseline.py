@@ -5,6 +5,8 @@ import pickle
 import joblib
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 import sklearn
 from scipy import sparse
@@ -32,6 +34,7 @@ from sklearn.svm import LinearSVC
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from contract import FAULTY_CHECKS
+from skbert import TunedThresholdsClassifierCV
 from skbert.baseline import BinaryRelevanceClassifier, make_tfidf_baseline
 
 EXPECTED_FAILURES = {
@@ -473,7 +476,16 @@ TEXTS = [
 LABELS = pd.DataFrame({"billing": [1, 0, 1, 0] * 4, "bug": [0, 1, 1, 0] * 4})
 
 
-@pytest.mark.parametrize("convert", [list, tuple, pd.Series, np.array])
+@pytest.mark.parametrize(
+    "convert",
+    [
+        *(list, tuple, pd.Series, np.array, pl.Series, pa.array),
+        *(
+            lambda texts, table=table: table({"text": texts})
+            for table in (pd.DataFrame, pl.DataFrame, pa.table)
+        ),
+    ],
+)
 def test_the_baseline_learns_from_texts(convert):
     baseline = make_tfidf_baseline()
     assert list(baseline.named_steps) == [
@@ -485,6 +497,20 @@ def test_the_baseline_learns_from_texts(convert):
     np.testing.assert_array_equal(baseline.predict(new), [[1, 0], [0, 1], [0, 0]])
     assert baseline.predict_proba(new).shape == (3, 2)
     np.testing.assert_array_equal(baseline.classes_, [[0, 1], [0, 1]])
+
+
+def test_the_baseline_names_what_is_no_text():
+    with pytest.raises(ValueError, match="X, row 1 is missing"):
+        make_tfidf_baseline().fit(["a", None], [[0], [1]])
+    baseline = make_tfidf_baseline().fit(TEXTS, LABELS)
+    with pytest.raises(TypeError, match="X, row 0 is 5 .int., not a text"):
+        baseline.predict([5])
+
+
+def test_thresholds_of_the_baseline_are_tuned_on_other_tables():
+    texts, labels = pl.DataFrame({"text": TEXTS}), pl.DataFrame(LABELS.to_dict("list"))
+    tuned = TunedThresholdsClassifierCV(make_tfidf_baseline(), cv=2).fit(texts, labels)
+    assert len(tuned.predict_labels(texts)) == len(TEXTS)
 
 
 def test_the_baseline_takes_tiny_and_odd_inputs():

@@ -38,6 +38,11 @@ def check_sample_weight(
             f"{name}.shape == {weight.shape}, expected {(n_samples,)}: one number "
             "per text."
         )
+    if isinstance(sample_weight, np.ma.MaskedArray) and np.ma.is_masked(sample_weight):
+        row = int(np.argmax(np.ma.getmaskarray(sample_weight)))
+        raise ValueError(
+            f"{name} must hold a number for each text, but row {row} is masked."
+        )
     wrong = ~np.isfinite(weight) | (weight < 0)
     if wrong.any():
         row = int(np.argmax(wrong))

@@ -187,6 +187,8 @@ def encode_targets(y, *, classes: np.ndarray | None = None) -> Targets:
 
     Raises
     ------
+    TypeError
+        If ``y`` cannot become an array of numbers, as a sparse tensor cannot.
     ValueError
         If ``y`` is missing, empty, multiclass, continuous, or holds anything but
         0, 1 and NaN in two dimensions.
@@ -254,12 +256,22 @@ def _as_array(y) -> np.ndarray:
             f"y is a {type(y).__name__}, whose entries are no rows. Pass a table of "
             "its columns, pd.DataFrame(y), or a list with an entry for each text."
         )
-    if not hasattr(y, "__array__") and not isinstance(y, (list, tuple)):
+    if not hasattr(y, "__array__") and not isinstance(y, (list, tuple, memoryview)):
         y = y if isinstance(y, (str, bytes)) or not isinstance(y, Iterable) else list(y)
     try:
         array = _unmasked(y)
     except ValueError as error:  # ragged nested lists
         raise ValueError(_HOW_TO_BINARIZE) from error
+    except (TypeError, RuntimeError) as error:  # tensors of many kinds
+        raise TypeError(
+            f"y is a {type(y).__name__} that NumPy cannot read ({error}). Pass a dense "
+            "array, a list or a table of numbers."
+        ) from error
+    if array.dtype.names is not None:
+        raise TypeError(
+            f"y is a structured array with the fields {', '.join(array.dtype.names)}. "
+            "Pass a table of its columns: pd.DataFrame(y)."
+        )
     if array.ndim == 0:
         raise ValueError(
             f"y is a single {type(y).__name__}; it must be a 0/1 matrix of shape "

@@ -631,6 +631,10 @@ def test_an_unknown_loss_parameter_is_named(make, emails):
         ({"sample_weight": np.ones((60, 1))}, "must be 1D"),
         ({"sample_weight": np.zeros(60)}, "every weight is zero"),
         ({"sample_weight": ["a"] * 60}, "must hold numbers"),
+        (
+            {"sample_weight": np.ma.masked_equal(np.arange(60), 2)},
+            "each text, but row 2 is masked",
+        ),
         ({"X_val": ["a"]}, "y_val is missing"),
         ({"y_val": [[1, 0, 1]]}, "X_val is missing"),
         ({"X_val": ["a"], "y_val": [[1, 0]]}, "y_val has 2 label.*y has 3"),

@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import torch
 from scipy import sparse
 from scipy.special import expit
 
@@ -17,6 +18,7 @@ Y = np.array([[1, 0, 1], [0, 0, 1], [1, 1, 0], [0, 0, 0]])
         lambda y: y.astype(bool),
         lambda y: y.astype(np.float16),
         lambda y: y.astype(object),
+        memoryview,
         lambda y: y.tolist(),
         lambda y: [tuple(row) for row in y.tolist()],
         pd.DataFrame,
@@ -153,6 +155,25 @@ def test_given_classes_need_not_all_occur():
 )
 def test_anything_else_is_refused_by_name(y, message):
     with pytest.raises(ValueError, match=message):
+        encode_targets(y)
+
+
+PAIRS = np.array([(0, 1), (1, 0)], dtype=[("a", int), ("b", int)])
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (torch.ones(2, 2, requires_grad=True), "y is a Tensor that NumPy cannot read"),
+        (torch.ones(2, 2, dtype=torch.bfloat16), "BFloat16.*Pass a dense array, a li"),
+        (torch.ones(2, 2).to_sparse(), "y is a Tensor that NumPy cannot read"),
+        ([torch.ones(2, requires_grad=True)] * 2, "y is a list that NumPy cannot"),
+        (PAIRS, r"structured array with the fields a, b\. Pass a table of its columns"),
+        (PAIRS.view(np.recarray), "structured array with the fields a, b"),
+    ],
+)
+def test_what_is_no_array_of_numbers_is_a_type_error(y, message):
+    with pytest.raises(TypeError, match=message):
         encode_targets(y)
 
 

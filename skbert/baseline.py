@@ -34,7 +34,7 @@ from sklearn.utils.validation import (
 from skbert.outputs import MultiLabelOutputMixin, check_thresholds
 from skbert.routing import route_fit_params
 from skbert.targets import Targets, encode_targets, warn_of_constant_labels
-from skbert.tokenization import check_texts
+from skbert.texts import check_texts
 
 __all__ = ["BinaryRelevanceClassifier", "make_tfidf_baseline"]
 

@@ -25,7 +25,7 @@ from skbert.persistence import SavedModel, load_model, save_model
 from skbert.plan import FitPlan, plan_fit
 from skbert.predictions import TextPredictionMixin
 from skbert.structure import encoder_structure
-from skbert.tokenization import check_texts
+from skbert.texts import check_texts
 from skbert.training import prediction_net, train
 
 __all__ = ["TransformerMultiLabelClassifier"]

@@ -10,7 +10,8 @@ from typing import TypeVar
 import numpy as np
 
 from skbert.out_of_memory import memory_errors
-from skbert.tokenization import Tokens, as_list, check_text
+from skbert.texts import as_list, check_text
+from skbert.tokenization import Tokens
 
 __all__ = [
     "CHUNK_SIZE",

@@ -22,7 +22,7 @@ from skbert import (
     multilabel_train_test_split,
 )
 from skbert.targets import CONSTANT_LABELS, encode_targets
-from skbert.tokenization import check_texts
+from skbert.texts import check_texts
 
 TEXTS = ["See the invoice.", "", "Über 😀", "See the crash.", "a crash", "a bill"]
 Y = np.array([[1, 0, 1], [0, 0, 1], [1, 1, 0], [0, 0, 0], [0, 1, 0], [1, 0, 1]])

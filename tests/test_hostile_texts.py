@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from skbert import TransformerMultiLabelClassifier
-from skbert.tokenization import check_texts, tokenize
+from skbert.texts import check_texts
+from skbert.tokenization import tokenize
 
 # The same examples in every run, and nothing is written.
 quick = settings(derandomize=True, database=None, deadline=None, max_examples=40)

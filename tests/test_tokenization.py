@@ -6,7 +6,8 @@ from tokenizers import Regex, pre_tokenizers
 from transformers import AutoTokenizer
 
 from skbert import tokenization
-from skbert.tokenization import check_texts, tokenize
+from skbert.texts import check_texts
+from skbert.tokenization import tokenize
 from skbert.tokenizer import load_tokenizer
 
 TEXTS = ["The invoice is attached.", "", "Hello again, this is a note."]

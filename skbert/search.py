@@ -96,6 +96,10 @@ class CrossValidationObjective:
     number of epochs that a trial can have: the steps of all trials mean the same. A
     trial is not pruned at its very last step.
 
+    Where the classifier has a `checkpoint_dir`, a trial that is run again after its
+    process was killed goes on in the fold that was broken off, to the same value. The
+    epochs of that fold before stay reported in the trial that was killed.
+
     A trial keeps the user attributes "fold_scores" and, if it failed, "error".
 
     Several processes can work on one study, see :func:`skbert.open_study` and

@@ -824,6 +824,20 @@ def test_a_study_of_other_folds_is_turned_down(emails):
             study.optimize(other, n_trials=1)
 
 
+def test_a_study_of_folds_that_are_cut_elsewhere_is_turned_down(emails):
+    """All row numbers, one after the other, are the same."""
+    study = open_study(None, "study")
+    first, other = (
+        CrossValidationObjective(
+            make_tfidf_baseline(), C_SPACE, *emails, cv=[np.split(np.arange(60), [n])]
+        )
+        for n in (20, 30)
+    )
+    study.optimize(first, n_trials=1)
+    with pytest.raises(ValueError, match="was begun with other folds, y or scoring"):
+        study.optimize(other, n_trials=1)
+
+
 def test_a_study_that_is_minimized_is_turned_down(emails):
     objective = CrossValidationObjective(make_tfidf_baseline(), C_SPACE, *emails)
     with pytest.raises(ValueError, match="The study is not maximized"):

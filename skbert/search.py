@@ -21,11 +21,12 @@ from sklearn.utils import _safe_indexing, indexable
 
 from skbert.classifier import TransformerMultiLabelClassifier
 from skbert.epoch_reports import EpochReports, tokens_for
+from skbert.fingerprint import fingerprint
 from skbert.folds import check_all_rows, make_splits
 from skbert.interrupt import interrupts_raised
 from skbert.responses import positive_scores, predicted_matrix
 from skbert.scoring import resolve_scoring
-from skbert.search_folds import check_folds, describe_fold, fingerprint
+from skbert.search_folds import check_folds, describe_fold
 from skbert.search_space import check_space, most_epochs, split_steps, suggest_params
 from skbert.study import NOT_RUN
 from skbert.targets import Targets, encode_targets
@@ -95,6 +96,10 @@ class CrossValidationObjective:
     this epoch's score is reported at step ``k * n + e - 1``, where n is the largest
     number of epochs that a trial can have: the steps of all trials mean the same. A
     trial is not pruned at its very last step.
+
+    Where the classifier has a `checkpoint_dir`, a trial that is run again after its
+    process was killed goes on in the fold that was broken off, to the same value. The
+    epochs of that fold before stay reported in the trial that was killed.
 
     A trial keeps the user attributes "fold_scores" and, if it failed, "error".
 
@@ -216,7 +221,10 @@ class CrossValidationObjective:
                 "The study is not maximized, but a greater score is better. Create it "
                 "with direction='maximize', as skbert.study.open_study does."
             )
-        mine = fingerprint(self.folds, self._targets, self.scoring)
+        # A callable may count its calls.
+        scoring = self.scoring if isinstance(self.scoring, str) else "callable"
+        values, known = self._targets.values, self._targets.known
+        mine = fingerprint(self.folds, values, known, scoring)
         known = study.user_attrs.get(_FINGERPRINT)
         if known is None:
             study.set_user_attr(_FINGERPRINT, mine)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Callable
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy as np
 from skbert.scoring import undefined_scores_ignored
 from skbert.targets import Targets
 
-__all__ = ["Fold", "check_folds", "describe_fold", "fingerprint"]
+__all__ = ["Fold", "check_folds", "describe_fold"]
 
 # Row numbers to train on, and to hold out.
 Fold = tuple[np.ndarray, np.ndarray]
@@ -112,13 +111,3 @@ def _lacking(targets: Targets, rows: str) -> str:
             shown += f" and {more} more" if more > 0 else ""
             parts.append(f"{rows} hold no {kind} of {shown}")
     return "; ".join(parts)
-
-
-def fingerprint(
-    folds: list[Fold], targets: Targets, scoring: str | Callable[..., float]
-) -> str:
-    """Return a short text that differs where folds, y or scoring differ."""
-    checksum = 0
-    for array in (targets.values, targets.known, *(rows for f in folds for rows in f)):
-        checksum = zlib.crc32(array.tobytes(), checksum)
-    return f"{checksum:08x} {scoring if isinstance(scoring, str) else 'callable'}"

@@ -6,6 +6,7 @@ import warnings
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from functools import partial
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import transformers
 
 from skbert import __version__
 from skbert.device import resolve_precision
+from skbert.epoch_reports import EpochReports
 from skbert.epoch_states import EpochStates
 from skbert.fingerprint import fingerprint
 from skbert.forks import survive_forks
@@ -89,7 +91,8 @@ def train(estimator, plan: FitPlan, previous: MultiLabelNet | None) -> MultiLabe
             if states and not net.interrupted_:
                 states.remove()
     if net.interrupted_:
-        later = f" The same fit goes on after epoch {kept}." if kept else ""
+        goes_on = kept is not None and _is_repeated(estimator)
+        later = f" The same fit goes on after epoch {kept}." if goes_on else ""
         warnings.warn(
             f"The fit was interrupted in epoch {len(net.history)}; its weights are "
             "those of the best epoch before, or the latest without validation data."
@@ -124,6 +127,13 @@ def _epoch_states(
     if estimator.checkpoint_dir is None:
         return nullcontext()
     params = estimator.get_params(deep=False)
+    # Reports change nothing of a fit either, and hold all of a study.
+    callbacks = [
+        callback
+        for callback in params["net_callbacks"] or ()
+        if not isinstance(callback, EpochReports)
+    ]
+    params["net_callbacks"] = callbacks
     config = module.encoder.config.to_dict()
     name = fingerprint(
         [_STATE_FORMAT, _VERSIONS],
@@ -133,6 +143,13 @@ def _epoch_states(
         [module.state_dict(), optimizer_state],
     )
     return EpochStates(Path(estimator.checkpoint_dir).expanduser() / name)
+
+
+def _is_repeated(estimator) -> bool:
+    """Say whether another call of `fit` with the same data is the same fit."""
+    # A warm start has other weights then, and a RandomState draws another seed.
+    is_seed = isinstance(estimator.random_state, Integral)
+    return is_seed and not estimator.warm_start
 
 
 def _starting_point(

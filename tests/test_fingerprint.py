@@ -1,11 +1,14 @@
 """Fingerprints: equal where contents are, different where anything differs."""
 
+import copy
 import os
+import pickle
+import re
 import subprocess
 import sys
 import threading
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial, update_wrapper, wraps
 from pathlib import Path
 
 import numpy as np
@@ -49,10 +52,62 @@ def functions(n):
         "with_default": "def f(x={n}): return x",
         "with_constant": "f = lambda: {n}",
         "with_name": "def f(): return name_{n}",
+        "with_global": "x = {n}\ndef f(): return x",
+        "with_helper": "def g(): return {n}\ndef f(): return [g() for _ in 'a']",
+        "of_helpers": "def g(): return {n} + f()\ndef f(): return g()",
+        "of_itself": "def f(): return {n} + f()",
     }.items():
         exec(body.format(n=n), namespace := {"__name__": "__main__"})
         names[name] = namespace["f"]
     return names
+
+
+def times(n):
+    """Return a decorator as modules have them."""
+
+    def decorate(function):
+        @wraps(function)
+        def decorated(*args):
+            return n * function(*args)
+
+        return decorated
+
+    return decorate
+
+
+class Times:
+    """A decorator that is an object."""
+
+    def __init__(self, n, function):
+        self.n = n
+        update_wrapper(self, function)
+
+
+def score(estimator, X, y):
+    return 0.5
+
+
+def recursive(n):
+    def function():
+        return n and function()
+
+    return function
+
+
+def not_yet_enclosing():
+    def function():
+        return later
+
+    if False:
+        later = 1
+    return function
+
+
+def cycle(n):
+    """Return two objects that hold each other, and a number."""
+    one, other = Plain([n]), Plain(n)
+    one.other, other.other = other, one
+    return one
 
 
 DIFFERENT = [
@@ -79,6 +134,10 @@ DIFFERENT = [
     {"a": 2},
     {"b": 1},
     {"a": {"b": 1}},
+    {1: 1},
+    {"1": 1},
+    {1: 1, "1": {}},
+    {1: {}, "1": 1},
     np.zeros(2),
     np.zeros(2, np.float32),
     np.zeros((2, 1)),
@@ -113,6 +172,40 @@ DIFFERENT = [
     functions(2)["with_constant"],
     functions(1)["with_name"],
     functions(2)["with_name"],
+    functions(1)["with_global"],
+    functions(2)["with_global"],
+    functions(1)["with_helper"],
+    functions(2)["with_helper"],
+    functions(1)["of_helpers"],
+    functions(2)["of_helpers"],
+    functions(1)["of_itself"],
+    functions(2)["of_itself"],
+    lambda a, b: b,
+    lambda a, *b: b,
+    lambda a, *, b: b,
+    score,
+    times(1)(score),
+    times(2)(score),
+    Times(1, score),
+    Times(2, score),
+    cache(times(1)(score)),
+    cache(times(2)(score)),
+    recursive(1),
+    recursive(2),
+    not_yet_enclosing(),
+    cycle(1),
+    cycle(2),
+    cycle(1).other,
+    {1: 2}.get,
+    {1: 3}.get,
+    {1: 2}.pop,
+    dict.fromkeys,
+    np.mean,
+    np.add,
+    np.subtract,
+    np,
+    re.compile("a"),
+    re.compile("b"),
     Plain(1).method,
     Plain(2).method,
     Plain(1),
@@ -160,6 +253,13 @@ def test_what_differs_has_another_fingerprint():
         (functions(1)["with_constant"], functions(1)["with_constant"]),
         (Plain([1]).method, Plain([1]).method),
         (Plain({1, "a"}), Plain({"a", 1})),
+        (times(1)(score), times(1)(score)),
+        (functions(1)["with_helper"], functions(1)["with_helper"]),
+        (functions(1)["of_helpers"], functions(1)["of_helpers"]),
+        (recursive(1), recursive(1)),
+        (cycle(1), pickle.loads(pickle.dumps(cycle(1)))),
+        ([cycle(1)] * 2, [cycle(1), cycle(1)]),
+        ([Plain(1)] * 2, [Plain(1), Plain(1)]),
     ],
 )
 def test_what_says_the_same_has_the_same(one, other):
@@ -182,13 +282,30 @@ def test_it_is_the_same_in_another_process():
     assert found.decode().strip() == expected
 
 
-def itself():
-    found = []
-    found.append(found)
-    return found
+def test_what_many_hold_is_walked_through_once():
+    value = Plain(1)
+    for _ in range(60):
+        value = Plain([value, value])
+    assert fingerprint(value) == fingerprint(copy.deepcopy(value))
 
 
-@pytest.mark.parametrize("value", [threading.Lock(), (i for i in ()), itself()])
+class Refusing:
+    """What pybind11 makes of C++ refuses so."""
+
+    def __reduce__(self):
+        raise RuntimeError("it is not pickleable")
+
+
+def nested(n):
+    value = []
+    for _ in range(n):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    "value", [threading.Lock(), (i for i in ()), nested(10_000), Refusing()]
+)
 def test_what_cannot_be_compared_is_refused(value):
     with pytest.raises(TypeError, match="whether two fits are the same"):
         fingerprint(value)

@@ -367,6 +367,69 @@ def test_callbacks_of_the_user_may_stop_a_fit_early(clf, emails):
     assert sorted(study.trials[0].intermediate_values) == [0, 1, 3, 4]
 
 
+# --- states --------------------------------------------------------------------------
+
+
+class Kill(Callback):
+    """Ends a process, as far as Optuna sees, in one of the epochs of all fits."""
+
+    epoch = None
+    n_epochs = 0
+
+    def on_epoch_begin(self, net, **kwargs):
+        Kill.n_epochs += 1
+        if Kill.n_epochs == Kill.epoch:
+            raise SystemExit
+
+
+def test_a_trial_that_was_killed_goes_on_from_its_state(
+    pipeline, emails, tmp_path, monkeypatch
+):
+    """In the last epoch of its second fold, so that the first is run anew."""
+    monkeypatch.setattr(Kill, "epoch", 6)
+    monkeypatch.setattr(Kill, "n_epochs", 0)
+    states = tmp_path / "states"
+    whole = CrossValidationObjective(pipeline, RATE_SPACE, *emails, cv=2)
+    pipeline = clone(pipeline).set_params(
+        clf__checkpoint_dir=states, clf__net_callbacks=[Kill()]
+    )
+    objective = CrossValidationObjective(pipeline, RATE_SPACE, *emails, cv=2)
+    study = open_study(tmp_path / "study.log", "study")
+    with pytest.raises(SystemExit):
+        run_trials(study, objective, 1)
+    assert sorted(path.name[:10] for path in states.glob("*/*")) == [
+        "epoch-0001",
+        "epoch-0002",
+    ]
+    study = open_study(tmp_path / "study.log", "study", requeue_running=True)
+    run_trials(study, objective, 1)
+    assert Kill.n_epochs == 6 + 3 + 1
+    assert list(states.iterdir()) == []
+    killed, again = study.trials
+    assert again.params == killed.params
+    expected = open_study(None, "whole")
+    expected.enqueue_trial(killed.params)
+    expected.optimize(whole, n_trials=1)
+    (expected,) = expected.trials
+    assert again.value == expected.value
+    assert again.user_attrs["fold_scores"] == expected.user_attrs["fold_scores"]
+    # What was reported before its process was killed is in the trial that it was.
+    assert again.state == TrialState.COMPLETE
+    assert killed.intermediate_values | again.intermediate_values == (
+        expected.intermediate_values
+    )
+    assert sorted(again.intermediate_values) == [0, 1, 2, 5]
+
+
+def test_a_trial_that_is_pruned_leaves_no_states(pipeline, emails, tmp_path):
+    pipeline.set_params(clf__checkpoint_dir=tmp_path / "states")
+    objective = CrossValidationObjective(pipeline, RATE_SPACE, *emails, cv=2)
+    study = open_study(None, "study", pruner=Pruner(0, step=4))
+    study.optimize(objective, n_trials=1)
+    assert study.trials[0].state == TrialState.PRUNED
+    assert list((tmp_path / "states").iterdir()) == []
+
+
 # --- failures ------------------------------------------------------------------------
 
 
@@ -759,6 +822,20 @@ def test_a_study_of_other_folds_is_turned_down(emails):
     ):
         with pytest.raises(ValueError, match="was begun with other folds, y or"):
             study.optimize(other, n_trials=1)
+
+
+def test_a_study_of_folds_that_are_cut_elsewhere_is_turned_down(emails):
+    """All row numbers, one after the other, are the same."""
+    study = open_study(None, "study")
+    first, other = (
+        CrossValidationObjective(
+            make_tfidf_baseline(), C_SPACE, *emails, cv=[np.split(np.arange(60), [n])]
+        )
+        for n in (20, 30)
+    )
+    study.optimize(first, n_trials=1)
+    with pytest.raises(ValueError, match="was begun with other folds, y or scoring"):
+        study.optimize(other, n_trials=1)
 
 
 def test_a_study_that_is_minimized_is_turned_down(emails):

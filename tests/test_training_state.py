@@ -374,6 +374,21 @@ def test_an_interrupted_fit_keeps_its_state(make, emails):
     assert list(clf.checkpoint_dir.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "params", [{"warm_start": True}, {"random_state": np.random.RandomState(0)}]
+)
+def test_an_interrupted_fit_that_the_next_call_is_not_says_nothing_of_it(
+    make, emails, params
+):
+    clf = make(**params)
+    Crash.epoch, Crash.error = 4, KeyboardInterrupt
+    with pytest.warns(UserWarning, match="without validation data.$"):
+        clf.fit(*emails)
+    Crash.epoch, Crash.epochs = None, []
+    clf.fit(*emails)
+    assert Crash.epochs == [1, 2, 3, 4, 5]
+
+
 def test_frozen_weights_are_not_written(make, emails):
     class Take(Callback):
         def on_epoch_end(self, net, **kwargs):

@@ -404,24 +404,27 @@ class TransformerMultiLabelClassifier(TextPredictionMixin, BaseEstimator):
 
     def _set_fitted(self, plan: FitPlan, net: MultiLabelNet) -> None:
         settings, history = plan.settings, net.history.to_list()
-        self.net_ = net
-        self.tokenizer_ = plan.checkpoint.tokenizer
-        self._set_labels(plan.label_names, plan.classes, self.threshold)
-        self.history_ = [
+        fitted = self._snapshot()
+        fitted.net_ = net
+        fitted.tokenizer_ = plan.checkpoint.tokenizer
+        fitted._set_labels(plan.label_names, plan.classes, self.threshold)
+        fitted.history_ = [
             {key: value for key, value in row.items() if key != "batches"}
             for row in history
         ]
-        self.n_iter_ = len(history)
-        self.max_length_, self.long_text_ = self.max_length, self.long_text
-        self.long_text_params_ = deepcopy(self.long_text_params)
-        self.truncated_fraction_ = plan.truncated_fraction
-        self.max_epochs_ = settings.max_epochs
-        self.batch_size_ = settings.batch_size
-        self.learning_rate_ = settings.learning_rate
-        self.head_learning_rate_ = settings.head_learning_rate
-        self.pooling_ = settings.pooling
-        self.precision_ = net.precision_
-        self.device_ = str(settings.device)
+        fitted.n_iter_ = len(history)
+        fitted.max_length_, fitted.long_text_ = self.max_length, self.long_text
+        fitted.long_text_params_ = deepcopy(self.long_text_params)
+        fitted.truncated_fraction_ = plan.truncated_fraction
+        fitted.max_epochs_ = settings.max_epochs
+        fitted.batch_size_ = settings.batch_size
+        fitted.learning_rate_ = settings.learning_rate
+        fitted.head_learning_rate_ = settings.head_learning_rate
+        fitted.pooling_ = settings.pooling
+        fitted.precision_ = net.precision_
+        fitted.device_ = str(settings.device)
+        # In one go: who predicts in another thread never finds half of a fit.
+        self.__dict__ = vars(fitted).copy()
 
     # --- save and load --------------------------------------------------------------
 
@@ -458,29 +461,30 @@ class TransformerMultiLabelClassifier(TextPredictionMixin, BaseEstimator):
             If it cannot be written to; the message says whether what was there is
             whole.
         """
-        check_is_fitted(self)
+        fitted = self._snapshot()
+        check_is_fitted(fitted)
         params = {
             name: value
-            for name, value in self.get_params(deep=False).items()
+            for name, value in fitted.get_params(deep=False).items()
             if name not in _UNSAVED_PARAMS
         }
         # What was learned belongs to how texts were read, whatever is set by now.
-        params["max_length"] = self.max_length_
-        params["long_text"] = self.long_text_
-        params["long_text_params"] = self.long_text_params_
+        params["max_length"] = fitted.max_length_
+        params["long_text"] = fitted.long_text_
+        params["long_text_params"] = fitted.long_text_params_
         saved = SavedModel(
-            module=self.net_.module_,
-            tokenizer=self.tokenizer_,
-            pooling=self.pooling_,
-            label_names=list(self.label_names_),
-            thresholds=np.asarray(self.thresholds_, dtype=float).tolist(),
-            classes=None if self._is_multilabel else self.classes_.tolist(),
+            module=fitted.net_.module_,
+            tokenizer=fitted.tokenizer_,
+            pooling=fitted.pooling_,
+            label_names=list(fitted.label_names_),
+            thresholds=np.asarray(fitted.thresholds_, dtype=float).tolist(),
+            classes=None if fitted._is_multilabel else fitted.classes_.tolist(),
             params=params,
             fitted={
                 # A model that was not trained here has no history.
-                name: getattr(self, name)
+                name: getattr(fitted, name)
                 for name in _SAVED_ATTRIBUTES
-                if hasattr(self, name)
+                if hasattr(fitted, name)
             },
         )
         save_model(saved, folder)

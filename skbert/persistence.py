@@ -24,7 +24,13 @@ from skbert.folder import (
 )
 from skbert.model_card import make_card, renew_card
 from skbert.module import MeanPoolingClassifier, NativeClassifier, build_module
-from skbert.replacement import HEAD_FILE, STATE_FILE, replacement, target_folder
+from skbert.replacement import (
+    HEAD_FILE,
+    STATE_FILE,
+    refuse_replaced,
+    replacement,
+    target_folder,
+)
 from skbert.silence import quiet_transformers
 from skbert.tokenizer import check_vocabulary, load_tokenizer
 
@@ -183,8 +189,14 @@ def load_model(folder: Path) -> SavedModel:
     Raises
     ------
     ModelFormatError
-        If the folder is damaged, of a later format, or no multi-label model.
+        If the folder is damaged, of a later format, or no multi-label model, or if
+        another model was saved there meanwhile.
     """
+    with refuse_replaced(folder):
+        return _load(folder)
+
+
+def _load(folder: Path) -> SavedModel:
     config = load_config(folder)
     tokenizer = load_tokenizer(folder, config)
     check_vocabulary(folder, tokenizer, load_structure(folder, config))

@@ -672,6 +672,40 @@ def test_a_save_that_is_cut_off_is_not_read_as_a_mixture(
     assert_same_answers(fitted("bert", pooling), load(folder))
 
 
+def save_over(clf, folder):
+    clf.save_pretrained(folder)
+
+
+def swap(clf, folder):
+    """Put another folder in its place, as some deploy what was saved elsewhere."""
+    clf.save_pretrained(folder.with_name("new"))
+    os.replace(folder, folder.with_name("old"))
+    os.replace(folder.with_name("new"), folder)
+
+
+@pytest.mark.parametrize("replace", [save_over, swap])
+@pytest.mark.parametrize("family", ["bert", "roberta"])  # the same one, and another
+@pytest.mark.parametrize(
+    "read", ["load_config", "load_tokenizer", "read_json", "_load_head", "build_module"]
+)
+def test_a_model_that_is_replaced_while_it_is_read_is_refused(
+    fitted, saved, monkeypatch, read, family, replace
+):
+    folder = saved(pooling="mean")
+    function = getattr(skbert.persistence, read)
+
+    def read_then_replace(*args, **kwargs):
+        result = function(*args, **kwargs)
+        replace(fitted(family, "mean"), folder)
+        return result
+
+    monkeypatch.setattr(skbert.persistence, read, read_then_replace)
+    with pytest.raises(ModelFormatError, match="another model was saved there while"):
+        load(folder)
+    monkeypatch.undo()
+    assert_same_answers(fitted(family, "mean"), load(folder))
+
+
 # --- damaged folders ------------------------------------------------------------------
 
 

@@ -25,7 +25,7 @@ from skbert.persistence import SavedModel, load_model, save_model
 from skbert.plan import FitPlan, plan_fit
 from skbert.predictions import TextPredictionMixin
 from skbert.structure import encoder_structure
-from skbert.tokenization import check_texts
+from skbert.tokenization import check_texts, tokenize
 from skbert.training import prediction_net, train
 
 __all__ = ["TransformerMultiLabelClassifier"]
@@ -456,7 +456,8 @@ class TransformerMultiLabelClassifier(TextPredictionMixin, BaseEstimator):
             If ``folder`` is no path.
         ValueError
             If ``folder`` is empty or a file, or holds a config.json or other files
-            that are named as a model's and are none.
+            that are named as a model's and are none; or if JSON would not give the
+            two classes of a one-dimensional y back, as those that are dates.
         OSError
             If it cannot be written to; the message says whether what was there is
             whole.
@@ -478,7 +479,7 @@ class TransformerMultiLabelClassifier(TextPredictionMixin, BaseEstimator):
             pooling=fitted.pooling_,
             label_names=list(fitted.label_names_),
             thresholds=np.asarray(fitted.thresholds_, dtype=float).tolist(),
-            classes=None if fitted._is_multilabel else fitted.classes_.tolist(),
+            classes=None if fitted._is_multilabel else fitted.classes_,
             params=params,
             fitted={
                 # A model that was not trained here has no history.
@@ -524,21 +525,27 @@ class TransformerMultiLabelClassifier(TextPredictionMixin, BaseEstimator):
         TypeError
             If ``model`` is neither a str nor a path.
         ModelFormatError
-            If the folder is damaged or no multi-label model.
+            If the folder is damaged or no multi-label model, or if another model was
+            saved there while it was read.
         MemoryError
             If the model does not fit.
         """
         folder = resolve_model(
             model, revision=revision, local_files_only=local_files_only
         )
-        resolve_device(device)  # before weights are read
+        chosen: dict = {"device": device}
+        if precision is not None:
+            chosen["precision"] = precision
+        # Before weights are read.
+        cls(**chosen)._validate_params()
+        resolve_device(device)
         with memory_errors("Loading the model", _LOADING_ADVICE):
             # Ctrl-C in the midst of it would leave what transformers sets aside.
             saved = in_fresh_thread(load_model, folder)
-        return cls._from_saved(saved, os.fspath(model), device, precision)
+        return cls._from_saved(saved, os.fspath(model), chosen)
 
     @classmethod
-    def _from_saved(cls, saved: SavedModel, model: str, device, precision: str | None):
+    def _from_saved(cls, saved: SavedModel, model: str, chosen: dict):
         config = saved.module.encoder.config
         checkpoint = Checkpoint(
             None, config, saved.tokenizer, encoder_structure(config), saved.pooling
@@ -549,10 +556,18 @@ class TransformerMultiLabelClassifier(TextPredictionMixin, BaseEstimator):
             if name in saved.params and name not in _UNSAVED_PARAMS
         }
         params.setdefault("max_length", min(128, checkpoint.max_length or 128))
-        clf = cls(**{"model": model, **params})
+        clf = cls(**{"model": model, **params, **chosen})
         try:
             clf._validate_params()
             check_long_text_params(clf.long_text, clf.long_text_params)
+            # What fails on an empty text, for want of room, fails on all.
+            tokenize(
+                saved.tokenizer,
+                [""],
+                max_length=clf.max_length,
+                long_text=clf.long_text,
+                long_text_params=clf.long_text_params,
+            )
         except (TypeError, ValueError) as error:
             raise ModelFormatError(f"{model}: {error}") from error
         limit = checkpoint.max_length
@@ -561,13 +576,11 @@ class TransformerMultiLabelClassifier(TextPredictionMixin, BaseEstimator):
                 f"{model}: max_length is {clf.max_length}, but the model can read "
                 f"{limit} tokens."
             )
-        precision = clf.precision if precision is None else precision
-        clf.set_params(device=device, precision=precision)._validate_params()
-        resolved = resolve_device(device)
+        resolved = resolve_device(clf.device)
         clf.net_ = prediction_net(
             saved.module,
             padding=checkpoint.padding(clf.max_length),
-            precision=precision,
+            precision=clf.precision,
             device=resolved,
         )
         clf.precision_ = clf.net_.precision_
@@ -576,8 +589,7 @@ class TransformerMultiLabelClassifier(TextPredictionMixin, BaseEstimator):
         clf.long_text_params_ = deepcopy(clf.long_text_params)
         clf.tokenizer_ = saved.tokenizer
         clf.pooling_ = saved.pooling
-        classes = None if saved.classes is None else np.array(saved.classes)
-        clf._set_labels(saved.label_names, classes, saved.thresholds)
+        clf._set_labels(saved.label_names, saved.classes, saved.thresholds)
         for name in _SAVED_ATTRIBUTES:
             if name in saved.fitted:
                 setattr(clf, name, saved.fitted[name])

@@ -26,6 +26,7 @@ from skbert.plan import FitPlan, plan_fit
 from skbert.predictions import TextPredictionMixin
 from skbert.structure import encoder_structure
 from skbert.texts import check_texts
+from skbert.tokenization import tokenize
 from skbert.training import prediction_net, train
 
 __all__ = ["TransformerMultiLabelClassifier"]
@@ -404,24 +405,27 @@ class TransformerMultiLabelClassifier(TextPredictionMixin, BaseEstimator):
 
     def _set_fitted(self, plan: FitPlan, net: MultiLabelNet) -> None:
         settings, history = plan.settings, net.history.to_list()
-        self.net_ = net
-        self.tokenizer_ = plan.checkpoint.tokenizer
-        self._set_labels(plan.label_names, plan.classes, self.threshold)
-        self.history_ = [
+        fitted = self._snapshot()
+        fitted.net_ = net
+        fitted.tokenizer_ = plan.checkpoint.tokenizer
+        fitted._set_labels(plan.label_names, plan.classes, self.threshold)
+        fitted.history_ = [
             {key: value for key, value in row.items() if key != "batches"}
             for row in history
         ]
-        self.n_iter_ = len(history)
-        self.max_length_, self.long_text_ = self.max_length, self.long_text
-        self.long_text_params_ = deepcopy(self.long_text_params)
-        self.truncated_fraction_ = plan.truncated_fraction
-        self.max_epochs_ = settings.max_epochs
-        self.batch_size_ = settings.batch_size
-        self.learning_rate_ = settings.learning_rate
-        self.head_learning_rate_ = settings.head_learning_rate
-        self.pooling_ = settings.pooling
-        self.precision_ = net.precision_
-        self.device_ = str(settings.device)
+        fitted.n_iter_ = len(history)
+        fitted.max_length_, fitted.long_text_ = self.max_length, self.long_text
+        fitted.long_text_params_ = deepcopy(self.long_text_params)
+        fitted.truncated_fraction_ = plan.truncated_fraction
+        fitted.max_epochs_ = settings.max_epochs
+        fitted.batch_size_ = settings.batch_size
+        fitted.learning_rate_ = settings.learning_rate
+        fitted.head_learning_rate_ = settings.head_learning_rate
+        fitted.pooling_ = settings.pooling
+        fitted.precision_ = net.precision_
+        fitted.device_ = str(settings.device)
+        # In one go: who predicts in another thread never finds half of a fit.
+        self.__dict__ = vars(fitted).copy()
 
     # --- save and load --------------------------------------------------------------
 
@@ -453,34 +457,36 @@ class TransformerMultiLabelClassifier(TextPredictionMixin, BaseEstimator):
             If ``folder`` is no path.
         ValueError
             If ``folder`` is empty or a file, or holds a config.json or other files
-            that are named as a model's and are none.
+            that are named as a model's and are none; or if JSON would not give the
+            two classes of a one-dimensional y back, as those that are dates.
         OSError
             If it cannot be written to; the message says whether what was there is
             whole.
         """
-        check_is_fitted(self)
+        fitted = self._snapshot()
+        check_is_fitted(fitted)
         params = {
             name: value
-            for name, value in self.get_params(deep=False).items()
+            for name, value in fitted.get_params(deep=False).items()
             if name not in _UNSAVED_PARAMS
         }
         # What was learned belongs to how texts were read, whatever is set by now.
-        params["max_length"] = self.max_length_
-        params["long_text"] = self.long_text_
-        params["long_text_params"] = self.long_text_params_
+        params["max_length"] = fitted.max_length_
+        params["long_text"] = fitted.long_text_
+        params["long_text_params"] = fitted.long_text_params_
         saved = SavedModel(
-            module=self.net_.module_,
-            tokenizer=self.tokenizer_,
-            pooling=self.pooling_,
-            label_names=list(self.label_names_),
-            thresholds=np.asarray(self.thresholds_, dtype=float).tolist(),
-            classes=None if self._is_multilabel else self.classes_.tolist(),
+            module=fitted.net_.module_,
+            tokenizer=fitted.tokenizer_,
+            pooling=fitted.pooling_,
+            label_names=list(fitted.label_names_),
+            thresholds=np.asarray(fitted.thresholds_, dtype=float).tolist(),
+            classes=None if fitted._is_multilabel else fitted.classes_,
             params=params,
             fitted={
                 # A model that was not trained here has no history.
-                name: getattr(self, name)
+                name: getattr(fitted, name)
                 for name in _SAVED_ATTRIBUTES
-                if hasattr(self, name)
+                if hasattr(fitted, name)
             },
         )
         save_model(saved, folder)
@@ -520,21 +526,27 @@ class TransformerMultiLabelClassifier(TextPredictionMixin, BaseEstimator):
         TypeError
             If ``model`` is neither a str nor a path.
         ModelFormatError
-            If the folder is damaged or no multi-label model.
+            If the folder is damaged or no multi-label model, or if another model was
+            saved there while it was read.
         MemoryError
             If the model does not fit.
         """
         folder = resolve_model(
             model, revision=revision, local_files_only=local_files_only
         )
-        resolve_device(device)  # before weights are read
+        chosen: dict = {"device": device}
+        if precision is not None:
+            chosen["precision"] = precision
+        # Before weights are read.
+        cls(**chosen)._validate_params()
+        resolve_device(device)
         with memory_errors("Loading the model", _LOADING_ADVICE):
             # Ctrl-C in the midst of it would leave what transformers sets aside.
             saved = in_fresh_thread(load_model, folder)
-        return cls._from_saved(saved, os.fspath(model), device, precision)
+        return cls._from_saved(saved, os.fspath(model), chosen)
 
     @classmethod
-    def _from_saved(cls, saved: SavedModel, model: str, device, precision: str | None):
+    def _from_saved(cls, saved: SavedModel, model: str, chosen: dict):
         config = saved.module.encoder.config
         checkpoint = Checkpoint(
             None, config, saved.tokenizer, encoder_structure(config), saved.pooling
@@ -545,10 +557,18 @@ class TransformerMultiLabelClassifier(TextPredictionMixin, BaseEstimator):
             if name in saved.params and name not in _UNSAVED_PARAMS
         }
         params.setdefault("max_length", min(128, checkpoint.max_length or 128))
-        clf = cls(**{"model": model, **params})
+        clf = cls(**{"model": model, **params, **chosen})
         try:
             clf._validate_params()
             check_long_text_params(clf.long_text, clf.long_text_params)
+            # What fails on an empty text, for want of room, fails on all.
+            tokenize(
+                saved.tokenizer,
+                [""],
+                max_length=clf.max_length,
+                long_text=clf.long_text,
+                long_text_params=clf.long_text_params,
+            )
         except (TypeError, ValueError) as error:
             raise ModelFormatError(f"{model}: {error}") from error
         limit = checkpoint.max_length
@@ -557,13 +577,11 @@ class TransformerMultiLabelClassifier(TextPredictionMixin, BaseEstimator):
                 f"{model}: max_length is {clf.max_length}, but the model can read "
                 f"{limit} tokens."
             )
-        precision = clf.precision if precision is None else precision
-        clf.set_params(device=device, precision=precision)._validate_params()
-        resolved = resolve_device(device)
+        resolved = resolve_device(clf.device)
         clf.net_ = prediction_net(
             saved.module,
             padding=checkpoint.padding(clf.max_length),
-            precision=precision,
+            precision=clf.precision,
             device=resolved,
         )
         clf.precision_ = clf.net_.precision_
@@ -572,8 +590,7 @@ class TransformerMultiLabelClassifier(TextPredictionMixin, BaseEstimator):
         clf.long_text_params_ = deepcopy(clf.long_text_params)
         clf.tokenizer_ = saved.tokenizer
         clf.pooling_ = saved.pooling
-        classes = None if saved.classes is None else np.array(saved.classes)
-        clf._set_labels(saved.label_names, classes, saved.thresholds)
+        clf._set_labels(saved.label_names, saved.classes, saved.thresholds)
         for name in _SAVED_ATTRIBUTES:
             if name in saved.fitted:
                 setattr(clf, name, saved.fitted[name])

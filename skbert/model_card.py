@@ -66,6 +66,8 @@ def renew_card(path: Path, card: str) -> str | None:
     """
     if not os.path.lexists(path):
         return card
+    if not path.is_file():  # reading a pipe would wait for ever
+        return None
     try:
         old = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -110,6 +110,12 @@ class MultiLabelOutputMixin(ClassifierMixin):
     def _is_multilabel(self) -> bool:
         return self.classes_.ndim == 2
 
+    def _snapshot(self) -> Self:
+        """Return a shallow copy: a fit in another thread changes nothing of it."""
+        snapshot = object.__new__(type(self))
+        snapshot.__dict__.update(self.__dict__)  # in one go: no fit comes between
+        return snapshot
+
     def _chosen(self, X: Any) -> np.ndarray:
         raise NotImplementedError
 
@@ -136,10 +142,11 @@ class MultiLabelOutputMixin(ClassifierMixin):
         ValueError
             If `thresholds_` was assigned values outside [0, 1], or of another shape.
         """
-        chosen = self._chosen(X)
-        if self._is_multilabel:
+        fitted = self._snapshot()
+        chosen = fitted._chosen(X)
+        if fitted._is_multilabel:
             return chosen.astype(np.int64)
-        return self.classes_[chosen[:, 0].astype(np.intp)]
+        return fitted.classes_[chosen[:, 0].astype(np.intp)]
 
     def predict_labels(self, X: Any) -> list[tuple[str, ...]]:
         """Return the names of each row's labels.
@@ -154,7 +161,8 @@ class MultiLabelOutputMixin(ClassifierMixin):
         list of tuple of str, length n
             An empty tuple for a row without labels.
         """
-        return [tuple(self.label_names_[row]) for row in self._chosen(X)]
+        fitted = self._snapshot()
+        return [tuple(fitted.label_names_[row]) for row in fitted._chosen(X)]
 
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
         """Return the subset accuracy: the share of rows with all known labels right.
@@ -171,10 +179,11 @@ class MultiLabelOutputMixin(ClassifierMixin):
         -------
         float
         """
-        chosen = self._chosen(X).astype(np.int64)
-        classes = None if self._is_multilabel else self.classes_
+        fitted = self._snapshot()
+        chosen = fitted._chosen(X).astype(np.int64)
+        classes = None if fitted._is_multilabel else fitted.classes_
         targets = encode_targets(y, classes=classes)
-        check_label_order(targets, self.label_names_, type(self).__name__)
+        check_label_order(targets, fitted.label_names_, type(self).__name__)
         return nan_accuracy_score(
             targets.with_nan(), chosen, sample_weight=sample_weight
         )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import transformers
 from safetensors.torch import save_file
 from torch import Tensor
@@ -24,7 +25,13 @@ from skbert.folder import (
 )
 from skbert.model_card import make_card, renew_card
 from skbert.module import MeanPoolingClassifier, NativeClassifier, build_module
-from skbert.replacement import HEAD_FILE, STATE_FILE, replacement, target_folder
+from skbert.replacement import (
+    HEAD_FILE,
+    STATE_FILE,
+    refuse_replaced,
+    replacement,
+    target_folder,
+)
 from skbert.silence import quiet_transformers
 from skbert.tokenizer import check_vocabulary, load_tokenizer
 
@@ -44,7 +51,7 @@ class SavedModel:
     pooling : {"native", "mean"}
     label_names : list of str
     thresholds : list of float
-    classes : list or None
+    classes : ndarray of shape (2,) or None
         The two classes of a one-dimensional y.
     params : dict
         Constructor parameters that JSON can hold.
@@ -57,7 +64,7 @@ class SavedModel:
     pooling: str
     label_names: list[str]
     thresholds: list[float]
-    classes: list | None = None
+    classes: np.ndarray | None = None
     params: dict[str, Any] = field(default_factory=dict)
     fitted: dict[str, Any] = field(default_factory=dict)
 
@@ -75,14 +82,42 @@ def save_model(saved: SavedModel, folder: str | os.PathLike[str]) -> None:
     Raises
     ------
     TypeError, ValueError
-        As of `target_folder`.
+        As of `target_folder`; or if the classes would not come back.
     OSError
         As of `replacement`.
     """
     target = target_folder(folder)
+    state = _state_of(saved)
     with replacement(target) as work:
         _write(saved, work)
+        _write_json(work / STATE_FILE, state)
         _write_card(saved, work, target)
+
+
+def _state_of(saved: SavedModel) -> dict[str, Any]:
+    return {
+        "format_version": FORMAT_VERSION,
+        "pooling": saved.pooling,
+        "label_names": saved.label_names,
+        "thresholds": saved.thresholds,
+        "classes": None if saved.classes is None else _listed(saved.classes),
+        "params": _jsonable(saved.params),
+        "fitted": _jsonable(saved.fitted),
+        "transformers_version": transformers.__version__,
+    }
+
+
+def _listed(classes: np.ndarray) -> list:
+    """Return two classes as JSON holds them; refuse those that it would change."""
+    listed = _jsonable({"classes": classes}).get("classes", [])
+    is_time = classes.dtype.kind in "mM"  # of which some become whole numbers
+    if is_time or not _are_two_classes(listed) or listed != classes.tolist():
+        raise ValueError(
+            f"the classes {classes[0]!r} and {classes[1]!r} cannot be saved: JSON "
+            "would not give them back as they are. Fit on other texts or numbers in "
+            "their place, such as y.astype(str) for dates."
+        )
+    return listed
 
 
 def _write(saved: SavedModel, folder: Path) -> None:
@@ -99,17 +134,6 @@ def _write(saved: SavedModel, folder: Path) -> None:
             _name_labels(module, saved.label_names)
             module.model.save_pretrained(folder)
         saved.tokenizer.save_pretrained(folder)
-    state = {
-        "format_version": FORMAT_VERSION,
-        "pooling": saved.pooling,
-        "label_names": saved.label_names,
-        "thresholds": saved.thresholds,
-        "classes": saved.classes,
-        "params": _jsonable(saved.params),
-        "fitted": _jsonable(saved.fitted),
-        "transformers_version": transformers.__version__,
-    }
-    _write_json(folder / STATE_FILE, state)
 
 
 def _name_labels(module: NativeClassifier, names: list[str]) -> None:
@@ -168,13 +192,15 @@ def _write_card(saved: SavedModel, folder: Path, target: Path) -> None:
     )
     renewed = renew_card(target / "README.md", card)
     if renewed is not None:
-        (folder / "README.md").write_text(renewed, encoding="utf-8")
+        # Half of a surrogate pair in a name is shown as a question mark.
+        (folder / "README.md").write_text(renewed, encoding="utf-8", errors="replace")
 
 
 def _write_json(path: Path, content) -> None:
     path.parent.mkdir(exist_ok=True)
     text = json.dumps(content, indent=2, ensure_ascii=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    # UTF-8 has no half of a surrogate pair; what Python writes instead, JSON reads.
+    path.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
 
 
 def load_model(folder: Path) -> SavedModel:
@@ -183,8 +209,14 @@ def load_model(folder: Path) -> SavedModel:
     Raises
     ------
     ModelFormatError
-        If the folder is damaged, of a later format, or no multi-label model.
+        If the folder is damaged, of a later format, or no multi-label model, or if
+        another model was saved there meanwhile.
     """
+    with refuse_replaced(folder):
+        return _load(folder)
+
+
+def _load(folder: Path) -> SavedModel:
     config = load_config(folder)
     tokenizer = load_tokenizer(folder, config)
     check_vocabulary(folder, tokenizer, load_structure(folder, config))
@@ -208,7 +240,7 @@ def _load_saved(
         pooling=state["pooling"],
         label_names=state["label_names"],
         thresholds=state["thresholds"],
-        classes=state["classes"],
+        classes=None if state["classes"] is None else np.array(state["classes"]),
         params=state["params"],
         fitted=state["fitted"],
     )
@@ -303,6 +335,9 @@ def _are_two_classes(classes: list) -> bool:
         and classes[0] != classes[1]
         and len(kinds) == 1
         and kinds <= {str, int, float, bool}
+        and (kinds != {float} or all(map(math.isfinite, classes)))
+        # NumPy cuts off the NULs that a text ends in.
+        and np.array(classes).tolist() == classes
     )
 
 

@@ -62,8 +62,9 @@ class TextPredictionMixin(MultiLabelOutputMixin):
         ndarray of shape (n, n_labels), float64
             Shape (n,) after a fit on one-dimensional y.
         """
-        logits = self._logits(X)
-        return logits if self._is_multilabel else logits[:, 0]
+        fitted = self._snapshot()
+        logits = fitted._logits(X)
+        return logits if fitted._is_multilabel else logits[:, 0]
 
     def predict_proba(self, X) -> np.ndarray:
         """Return the probability of each label.
@@ -81,7 +82,8 @@ class TextPredictionMixin(MultiLabelOutputMixin):
         ndarray of shape (n, n_labels), float64
             Shape (n, 2), a column per class, after a fit on one-dimensional y.
         """
-        return self._as_proba(self._logits(X))
+        fitted = self._snapshot()
+        return fitted._as_proba(fitted._logits(X))
 
     def iter_predict_proba(
         self, texts: Iterable[str], *, chunk_size: int = CHUNK_SIZE
@@ -142,9 +144,10 @@ class TextPredictionMixin(MultiLabelOutputMixin):
         check_is_fitted(self)
         if not isinstance(chunk_size, Integral) or chunk_size < 1:
             raise ValueError(f"chunk_size must be at least 1, got {chunk_size!r}.")
-        size = min(int(chunk_size), texts_per_chunk(len(self.label_names_)))
+        fitted = self._snapshot()
+        size = min(int(chunk_size), texts_per_chunk(len(fitted.label_names_)))
         chunks = read_chunks(iterate_texts(texts, "texts"), size, "texts")
-        return rows_of(self._chunk_logits(chunks), self._as_proba)
+        return rows_of(fitted._chunk_logits(chunks), fitted._as_proba)
 
     def _as_proba(self, logits: np.ndarray) -> np.ndarray:
         """Turn logits into probabilities, in place where there is a column per label.

@@ -17,7 +17,13 @@ from safetensors import SafetensorError
 from skbert.durable import sync_file, sync_folder
 from skbert.folder import ModelFormatError, read_json
 
-__all__ = ["HEAD_FILE", "STATE_FILE", "replacement", "target_folder"]
+__all__ = [
+    "HEAD_FILE",
+    "STATE_FILE",
+    "refuse_replaced",
+    "replacement",
+    "target_folder",
+]
 
 STATE_FILE = "skbert.json"
 HEAD_FILE = "head.safetensors"
@@ -242,3 +248,42 @@ def _move_files(work: Path, target: Path) -> None:
     for name in sorted(new - {Path(STATE_FILE)}, key=lambda name: name == config):
         (target / name).parent.mkdir(exist_ok=True)
         os.replace(work / name, target / name)
+
+
+@contextmanager
+def refuse_replaced(folder: Path) -> Iterator[None]:
+    """Refuse what was read of a model while another took its place.
+
+    A replacement takes the configuration away first and brings it last: while it is
+    the same file, so are all others.
+
+    Raises
+    ------
+    ModelFormatError
+        If it is another file at the end than at the beginning.
+    """
+    config = folder / "config.json"
+    before = _file_state(config)
+    try:
+        yield
+    except Exception as error:
+        if _file_state(config) == before:
+            raise
+        raise _replaced(folder) from error
+    if _file_state(config) != before:
+        raise _replaced(folder)
+
+
+def _file_state(path: Path) -> tuple[int, ...] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _replaced(folder: Path) -> ModelFormatError:
+    return ModelFormatError(
+        f"{folder}: another model was saved there while this one was read. Load it "
+        "again."
+    )

@@ -20,6 +20,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
+import skbert.predictions
 from daemon_threads import in_threads
 from skbert import TransformerMultiLabelClassifier, TunedThresholdsClassifierCV
 from skbert.checks import check_scoring
@@ -184,6 +185,57 @@ def test_a_fit_and_predictions_of_others_do_not_disturb_each_other(
     for clf in (fitted, again):
         np.testing.assert_array_equal(clf.predict_proba(X), alone.predict_proba(X))
         assert clf.history_[-1]["train_loss"] == alone.history_[-1]["train_loss"]
+
+
+@pytest.mark.parametrize("kind", ["labels", "classes"])
+def test_a_fit_amid_a_prediction_changes_nothing_of_it(make, emails, monkeypatch, kind):
+    X, y = emails
+    y_of = {"labels": y, "classes": np.array(["ham", "spam"])[y[:, 0]]}
+    first_y = y_of.pop(kind)
+    (other_y,) = y_of.values()
+    before = make(threshold=0.0).fit(X, first_y)
+    after = make(threshold=1.0).fit(X, other_y[:, :2] if other_y.ndim == 2 else other_y)
+    chunk_logits = skbert.predictions.chunk_logits
+
+    def fit_then_yield(*args):
+        for logits in chunk_logits(*args):
+            clf.__dict__ = vars(after).copy()
+            yield logits
+
+    def calls(clf):
+        return [*mixed_calls(clf, X), lambda: clf.score(X, first_y)]
+
+    for number, call in enumerate(calls(before)):
+        expected = call()
+        clf = copy.copy(before)
+        with monkeypatch.context() as patch:
+            patch.setattr(skbert.predictions, "chunk_logits", fit_then_yield)
+            assert_same(calls(clf)[number](), expected)
+        assert clf.thresholds_[0] == 1
+
+
+def test_nobody_finds_half_of_a_fit(make, emails):
+    X, y = emails
+    answers = {}
+
+    class Watched(TransformerMultiLabelClassifier):
+        """Predicts, as another thread may, whenever an attribute is set."""
+
+        def __setattr__(self, name, value):
+            super().__setattr__(name, value)
+            if watched:
+                answers[name] = clf.predict_labels(X[:2])
+
+    watched = False
+    clf = Watched(**make(threshold=0.0).get_params()).fit(X, y)
+    expected = clf.predict_labels(X[:2])
+    clf.set_params(threshold=1.0)
+    watched = True
+    clf.fit(X, y[:, :2])
+    assert answers.pop("__dict__") == clf.predict_labels(X[:2]) == [(), ()]
+    assert {"net_", "classes_", "thresholds_"} <= answers.keys()
+    for name, answer in answers.items():
+        assert answer == expected, name
 
 
 # --- what belongs to the whole process ------------------------------------------------

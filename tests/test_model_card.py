@@ -1,4 +1,6 @@
+import os
 import re
+from pathlib import Path
 
 import pytest
 
@@ -96,4 +98,11 @@ def test_what_cannot_be_read_stays(path):
     assert renew_card(path, NEW) is None
     path.rmdir()
     path.symlink_to("nowhere")
+    assert renew_card(path, NEW) is None
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_not_waited_for(path, monkeypatch):
+    os.mkfifo(path)
+    monkeypatch.setattr(Path, "read_text", None)  # it would wait for ever
     assert renew_card(path, NEW) is None

@@ -217,6 +217,27 @@ def test_two_classes_come_back(tiny_bert, emails, tmp_path, classes):
     assert loaded.thresholds_.tolist() == [0.4]
 
 
+@pytest.mark.parametrize(
+    "classes",
+    [
+        np.array(["2020", "2021"], dtype="datetime64[ns]"),  # would become numbers
+        np.array(["2020-01-01", "2021-01-01"], dtype="datetime64[D]"),
+        np.array([1, 2], dtype="timedelta64[ns]"),
+        np.array(["a", "a\0"], dtype=object),
+        np.array(["a", "\ud83d\ude00"], dtype=object),  # two halves would become one
+    ],
+    ids=["times", "dates", "durations", "NUL", "surrogates"],
+)
+def test_classes_that_would_not_come_back_are_not_saved(
+    tiny_bert, emails, tmp_path, classes
+):
+    texts, targets = emails
+    clf = make_classifier(tiny_bert).fit(texts, classes[targets[:, 0]])
+    with pytest.raises(ValueError, match="the classes .* cannot be saved: JSON would"):
+        clf.save_pretrained(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_one_label_stays_multi_label(tiny_bert, emails, tmp_path):
     texts, targets = emails
     clf = make_classifier(tiny_bert).fit(texts, targets[:, :1])
@@ -317,6 +338,22 @@ def test_names_that_are_no_texts(tiny_bert, emails, tmp_path, names):
 
     assert_same_answers(clf, loaded)
     assert loaded.label_names_.tolist() == clf.label_names_.tolist()
+
+
+@pytest.mark.parametrize("pooling", ["native", "mean"])
+def test_names_with_half_a_surrogate_pair(tiny_bert, emails, tmp_path, pooling):
+    """No UTF-8 can hold it."""
+    texts, targets = emails
+    names = ["\ud800", "a \udfff b", "störung 🧾"]
+    y = pd.DataFrame(targets, columns=pd.Index(names, dtype=object))
+    clf = make_classifier(tiny_bert, pooling=pooling).fit(texts, y)
+    clf.save_pretrained(tmp_path)
+
+    loaded = load(tmp_path)
+
+    assert loaded.label_names_.tolist() == names
+    assert_same_answers(clf, loaded)
+    assert "| a ? b | 0.500 |" in (tmp_path / "README.md").read_text(encoding="utf-8")
 
 
 class RecordsNumbers(Callback):
@@ -672,6 +709,40 @@ def test_a_save_that_is_cut_off_is_not_read_as_a_mixture(
     assert_same_answers(fitted("bert", pooling), load(folder))
 
 
+def save_over(clf, folder):
+    clf.save_pretrained(folder)
+
+
+def swap(clf, folder):
+    """Put another folder in its place, as some deploy what was saved elsewhere."""
+    clf.save_pretrained(folder.with_name("new"))
+    os.replace(folder, folder.with_name("old"))
+    os.replace(folder.with_name("new"), folder)
+
+
+@pytest.mark.parametrize("replace", [save_over, swap])
+@pytest.mark.parametrize("family", ["bert", "roberta"])  # the same one, and another
+@pytest.mark.parametrize(
+    "read", ["load_config", "load_tokenizer", "read_json", "_load_head", "build_module"]
+)
+def test_a_model_that_is_replaced_while_it_is_read_is_refused(
+    fitted, saved, monkeypatch, read, family, replace
+):
+    folder = saved(pooling="mean")
+    function = getattr(skbert.persistence, read)
+
+    def read_then_replace(*args, **kwargs):
+        result = function(*args, **kwargs)
+        replace(fitted(family, "mean"), folder)
+        return result
+
+    monkeypatch.setattr(skbert.persistence, read, read_then_replace)
+    with pytest.raises(ModelFormatError, match="another model was saved there while"):
+        load(folder)
+    monkeypatch.undo()
+    assert_same_answers(fitted(family, "mean"), load(folder))
+
+
 # --- damaged folders ------------------------------------------------------------------
 
 
@@ -697,7 +768,7 @@ DAMAGE = {
     "thresholds": "'thresholds' (is missing|must hold 3 numbers between 0 and 1)",
     "classes": "'classes' (is missing|must hold two classes of one label)",
     "params": "'params' is missing|The '.*' parameter of TransformerMultiLabelClass|"
-    "max_length is 4096, but the model can read",
+    "max_length is 4096, but the model can read|max_length=2 leaves no room",
     "fitted": "'fitted' is missing or of the wrong type|'history_' must be a list of",
 }
 
@@ -733,6 +804,7 @@ DAMAGE = {
         {"params": {"max_length": "long"}},
         {"params": {"max_length": 0}},
         {"params": {"max_length": 4096}},
+        {"params": {"max_length": 2}},
         {"params": {"long_text": "middle"}},
         {"params": {"model": 3}},
         {"fitted": []},
@@ -753,7 +825,12 @@ def test_a_damaged_field_is_refused(saved, pooling, damage):
 
 
 @pytest.mark.parametrize(
-    "classes", [[0], [0, 1, 2], [0, 0], [[0], [1]], [0, [1]], [None, 1], [{}, {}]]
+    "classes",
+    [
+        *([0], [0, 1, 2], [0, 0], [[0], [1]], [0, [1]], [None, 1], [{}, {}]),
+        *([float("nan"), 1.0], [0.0, float("inf")], ["a", "a\0"], ["a\0", "b"]),
+    ],
+    ids=repr,
 )
 def test_damaged_classes_are_refused(tiny_bert, emails, tmp_path, classes):
     texts, targets = emails
@@ -813,6 +890,15 @@ def test_parameters_of_the_machine_are_not_taken_from_a_folder(saved):
     loaded = load(path.parent)
 
     assert (loaded.device, loaded.net_callbacks, loaded.verbose) == ("cpu", None, 0)
+
+
+def test_wrong_arguments_are_named_before_the_folder_is_read(saved, monkeypatch):
+    folder = saved()
+    monkeypatch.setattr("skbert.classifier.load_model", fill)
+    for arguments in ({"precision": "fp8"}, {"precision": ""}, {"device": None}):
+        (name,) = arguments
+        with pytest.raises(ValueError, match=f"The '{name}' parameter of"):
+            TransformerMultiLabelClassifier.from_pretrained(folder, **arguments)
 
 
 def test_a_mean_head_without_its_state_is_refused(saved):

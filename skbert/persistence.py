@@ -26,7 +26,7 @@ from skbert.model_card import make_card, renew_card
 from skbert.module import MeanPoolingClassifier, NativeClassifier, build_module
 from skbert.replacement import HEAD_FILE, STATE_FILE, replacement, target_folder
 from skbert.silence import quiet_transformers
-from skbert.tokenizer import check_vocabulary, load_tokenizer
+from skbert.tokenizer import load_tokenizer
 
 __all__ = ["FORMAT_VERSION", "SavedModel", "load_model", "save_model"]
 
@@ -186,8 +186,8 @@ def load_model(folder: Path) -> SavedModel:
         If the folder is damaged, of a later format, or no multi-label model.
     """
     config = load_config(folder)
-    tokenizer = load_tokenizer(folder, config)
-    check_vocabulary(folder, tokenizer, load_structure(folder, config))
+    structure = load_structure(folder, config)
+    tokenizer = load_tokenizer(folder, config, structure.n_tokens)
     if (folder / STATE_FILE).exists():
         return _load_saved(folder, config, tokenizer)
     if (folder / HEAD_FILE).exists():

@@ -16,7 +16,7 @@ from skbert.folder import ModelFormatError, check_folder, count_weights, read_js
 from skbert.padding import Padding
 from skbert.silence import quiet_transformers
 from skbert.structure import EncoderStructure, encoder_structure
-from skbert.tokenizer import check_vocabulary, load_tokenizer
+from skbert.tokenizer import load_tokenizer
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -301,11 +301,10 @@ def open_checkpoint(
     """
     folder = resolve_model(model, revision=revision, local_files_only=local_files_only)
     config = load_config(folder)
-    tokenizer = load_tokenizer(folder, config)
+    structure = load_structure(folder, config)
+    tokenizer = load_tokenizer(folder, config, structure.n_tokens)
     if pooling == "auto":
         pooling = "mean" if _uses_mean_pooling(folder) else "native"
-    structure = load_structure(folder, config)
-    check_vocabulary(folder, tokenizer, structure)
     return Checkpoint(folder, config, tokenizer, structure, pooling)
 
 

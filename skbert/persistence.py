@@ -33,7 +33,7 @@ from skbert.replacement import (
     target_folder,
 )
 from skbert.silence import quiet_transformers
-from skbert.tokenizer import check_vocabulary, load_tokenizer
+from skbert.tokenizer import load_tokenizer
 
 __all__ = ["FORMAT_VERSION", "SavedModel", "load_model", "save_model"]
 
@@ -218,8 +218,8 @@ def load_model(folder: Path) -> SavedModel:
 
 def _load(folder: Path) -> SavedModel:
     config = load_config(folder)
-    tokenizer = load_tokenizer(folder, config)
-    check_vocabulary(folder, tokenizer, load_structure(folder, config))
+    structure = load_structure(folder, config)
+    tokenizer = load_tokenizer(folder, config, structure.n_tokens)
     if (folder / STATE_FILE).exists():
         return _load_saved(folder, config, tokenizer)
     if (folder / HEAD_FILE).exists():

@@ -14,9 +14,9 @@ from transformers.utils import DummyObject  # type: ignore[attr-defined]
 from skbert.configuration import load_config
 from skbert.folder import ModelFormatError, check_text, read_json
 from skbert.silence import quiet_transformers
-from skbert.structure import EncoderStructure
+from skbert.tokenizer_limits import check_limits, check_sizes
 
-__all__ = ["check_vocabulary", "load_tokenizer"]
+__all__ = ["load_tokenizer"]
 
 # Texts that every tokenizer takes: what fails on them fails always.
 _PROBES = ["", "A short text, with 2 commas, 3 digits (42) & a_word.", "a" * 100 + "!"]
@@ -47,7 +47,9 @@ _NOT_OF_A_FOLDER = (KeyboardInterrupt, SystemExit, GeneratorExit, MemoryError)
 
 
 def load_tokenizer(
-    folder: Path, config: PreTrainedConfig | None = None
+    folder: Path,
+    config: PreTrainedConfig | None = None,
+    n_tokens: int | None = None,
 ) -> PreTrainedTokenizerBase:
     """Load a model folder's tokenizer; never runs code from the folder.
 
@@ -56,23 +58,27 @@ def load_tokenizer(
     folder : Path
     config : PreTrainedConfig, optional
         Of the folder; read if it is not given.
+    n_tokens : int, optional
+        Rows of the model's table of embeddings, if there is one.
 
     Raises
     ------
     ModelFormatError
-        If there is none or it is damaged.
+        If there is none, it is damaged, or has tokens beyond the table.
     """
     config = config or load_config(folder)
+    check_sizes(folder, n_tokens)
     _check_tokenizer_class(folder, config)
     _check_settings(folder)
-    _check_tables(folder)
+    content = _read_tables(folder)
     try:
+        check_limits(folder, content, n_tokens)
         with quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(
                 folder, config=config, trust_remote_code=False
             )
-            tokenizer(_PROBES)
-    except _NOT_OF_A_FOLDER:
+            ids = tokenizer(_PROBES)["input_ids"]
+    except (ModelFormatError, *_NOT_OF_A_FOLDER):
         raise
     except BaseException as error:  # panics of the tokenizers library are no Exception
         raise ModelFormatError(
@@ -93,6 +99,8 @@ def load_tokenizer(
         )
     if not names and not (folder / "tokenizer_config.json").is_file():
         raise ModelFormatError(f"{folder} has no tokenizer: no tokenizer_config.json.")
+    if n_tokens is not None:
+        _check_ids(folder, tokenizer, ids, n_tokens)
     return tokenizer
 
 
@@ -174,16 +182,19 @@ def _check_file_name(path: Path, name: str, value: Any) -> None:
         check_text(place)
 
 
-def _check_tables(folder: Path) -> None:
+def _read_tables(folder: Path) -> dict:
+    """Check the files of tables, and return what is in tokenizer.json."""
+    contents = {}
     for file in _TABLES:
         path = folder / file
         if not path.is_file():
             continue
-        content = read_json(path)
+        contents[file] = content = read_json(path)
         for table in (content, content.get("model")):
             for name in _TABLE_NAMES:
                 if isinstance(table, dict) and isinstance(table.get(name), str):
                     raise _no_table(path, name, table[name])
+    return contents.get("tokenizer.json", {})
 
 
 def _no_table(path: Path, name: str, value: Any) -> ModelFormatError:
@@ -208,23 +219,18 @@ def _sentencepiece_hint(folder: Path) -> str:
     )
 
 
-def check_vocabulary(
-    folder: Path, tokenizer: PreTrainedTokenizerBase, structure: EncoderStructure
+def _check_ids(
+    folder: Path,
+    tokenizer: PreTrainedTokenizerBase,
+    ids_of_probes: list[list[int]],
+    n_tokens: int,
 ) -> None:
-    """Check that the model knows all tokens; on a GPU one that it does not is fatal.
-
-    Raises
-    ------
-    ModelFormatError
-        If the tokenizer has one that is beyond the table of embeddings.
-    """
-    if structure.n_tokens is None:
-        return
+    """Check that the model knows all tokens; on a GPU one that it does not is fatal."""
     ids = {*tokenizer.get_vocab().values(), *tokenizer.all_special_ids}
-    ids.update(*tokenizer(_PROBES)["input_ids"])
-    if min(ids) < 0 or max(ids) >= structure.n_tokens:
+    ids.update(*ids_of_probes)
+    if min(ids) < 0 or max(ids) >= n_tokens:
         raise ModelFormatError(
             f"{folder}: the tokenizer has the tokens {min(ids)} to {max(ids)}, but the "
-            f"model has embeddings of 0 to {structure.n_tokens - 1}. They belong to "
+            f"model has embeddings of 0 to {n_tokens - 1}. They belong to "
             "different models, or the model was not resized for added tokens."
         )

@@ -1,11 +1,15 @@
+import base64
 import json
 import os
+import random
 import shutil
 import threading
+import time
 
 import pytest
 import transformers
 
+from faults.mutations.tokenizers import charsmap_of_a, in_pipeline
 from skbert.checkpoint import open_checkpoint
 from skbert.folder import ModelFormatError
 from skbert.tokenizer import load_tokenizer
@@ -296,3 +300,256 @@ def test_a_folder_may_name_its_own_files_by_any_way(folder, tmp_path, monkeypatc
 
     for name in ("bert", "link", folder):
         assert open_checkpoint(name).tokenizer("the invoice")["input_ids"] == expected
+
+
+# --- what would take too long ---------------------------------------------------------
+
+
+def replace(pattern, content):
+    return {"type": "Replace", "pattern": pattern, "content": content}
+
+
+def sequence(*steps):
+    return {"type": "Sequence", "normalizers": list(steps)}
+
+
+def put_steps(folder, **steps):
+    """Change the steps of a tokenizer, whose class leaves them as they are."""
+    in_pipeline(lambda content, rng: content.update(steps))(folder, random.Random(0))
+
+
+def charsmap(text):
+    data = base64.b64encode(charsmap_of_a(text)).decode()
+    return {"type": "Precompiled", "precompiled_charsmap": data}
+
+
+GROWING = {
+    "one": replace({"String": "z"}, "z" * 2000),
+    "powers": sequence(*[replace({"String": "z"}, "z" * 100)] * 3),
+    "nested": sequence(sequence(sequence(*[replace({"String": "z"}, "z" * 100)] * 3))),
+    "in turns": sequence(
+        *[replace({"String": "y"}, "z" * 100), replace({"String": "z"}, "y" * 100)] * 2
+    ),
+    "nothing": sequence(*[replace({"String": ""}, "z" * 100)] * 2),
+    "pattern of nothing": sequence(*[replace({"Regex": "(?=y)"}, "y" * 100)] * 2),
+    "before": sequence(*[{"type": "Prepend", "prepend": "z" * 100}] * 2),
+    "bytes": sequence(*[{"type": "ByteLevel"}] * 30),
+    "ligatures": sequence(
+        *[replace({"String": "\u0644"}, "\ufdfa"), {"type": "NFKC"}] * 10
+    ),
+    "charsmap": charsmap("a" * 2000),
+    "charsmaps": sequence(charsmap("z" * 100), charsmap("a" * 100)),
+}
+
+
+@pytest.mark.parametrize("normalizer", GROWING.values(), ids=GROWING)
+def test_steps_that_make_a_text_many_times_as_long_are_refused(folder, normalizer):
+    put_steps(folder, normalizer=normalizer)
+
+    with pytest.raises(ModelFormatError, match=r"a text can become \d+ times as long"):
+        open_checkpoint(folder)
+
+
+NOT_GROWING = {
+    "XLM-RoBERTa": sequence(
+        charsmap("a" * 18), {"type": "Nmt"}, replace({"Regex": " {2,}"}, "\u2581")
+    ),
+    "ALBERT": sequence(
+        replace({"String": "``"}, '"'),
+        replace({"String": "''"}, '"'),
+        {"type": "NFKD"},
+        {"type": "StripAccents"},
+        {"type": "Lowercase"},
+        charsmap("a" * 18),
+        replace({"Regex": " {2,}"}, " "),
+    ),
+    "Llama": sequence(
+        {"type": "Prepend", "prepend": "\u2581"}, replace({"String": " "}, "\u2581")
+    ),
+    "CLIP": sequence(
+        {"type": "NFC"}, replace({"Regex": r"\s+"}, " "), {"type": "Lowercase"}
+    ),
+    "digits": sequence(*[replace({"String": str(i)}, f" {i} ") for i in range(10)]),
+    "none": None,
+}
+
+
+@pytest.mark.parametrize("normalizer", NOT_GROWING.values(), ids=NOT_GROWING)
+def test_steps_of_real_tokenizers_are_fine(folder, normalizer):
+    put_steps(folder, normalizer=normalizer)
+
+    backend = json.loads(open_checkpoint(folder).tokenizer.backend_tokenizer.to_str())
+
+    assert backend["normalizer"] == normalizer
+
+
+def test_steps_count_for_the_added_tokens(folder):
+    put_steps(folder, normalizer=replace({"String": "z"}, "z" * 1000))
+    open_checkpoint(folder)
+
+    table = {"179": {"content": "y" * 20_000, "normalized": True}}
+    edit_json(folder / "tokenizer_config.json", added_tokens_decoder=table)
+    with pytest.raises(
+        ModelFormatError, match="become 1000 times .* at most 499, with"
+    ):
+        open_checkpoint(folder)
+
+
+def test_the_map_of_characters_of_a_sentencepiece_model_counts(checkpoint, tmp_path):
+    module = pytest.importorskip("sentencepiece.sentencepiece_model_pb2")
+    folder = shutil.copytree(checkpoint("xlm-roberta"), tmp_path / "model")
+    model = module.ModelProto()
+    model.normalizer_spec.precompiled_charsmap = charsmap_of_a("a" * 2000)
+    (folder / "sentencepiece.bpe.model").write_bytes(model.SerializeToString())
+
+    with pytest.raises(ModelFormatError, match="a text can become 2000 times as long"):
+        open_checkpoint(folder)
+
+
+def template(single, ids):
+    return {
+        "type": "TemplateProcessing",
+        "single": single,
+        "pair": [*single, {"Sequence": {"id": "B", "type_id": 0}}],
+        "special_tokens": {"x": {"id": "x", "ids": ids, "tokens": ["x"] * len(ids)}},
+    }
+
+
+SPECIAL = {"SpecialToken": {"id": "x", "type_id": 0}}
+TEXT = {"Sequence": {"id": "A", "type_id": 0}}
+
+
+@pytest.mark.parametrize(
+    "processor",
+    [
+        template([SPECIAL] * 101 + [TEXT], [2]),
+        template([SPECIAL, TEXT], [2] * 101),
+        template([TEXT] * 101, [2]),
+        {"type": "Sequence", "processors": [template([TEXT, TEXT], [2])] * 7},
+    ],
+    ids=["long", "wide", "text", "twice"],
+)
+def test_many_tokens_around_a_text_are_refused(folder, processor):
+    put_steps(folder, post_processor=processor)
+
+    with pytest.raises(ModelFormatError, match="special tokens around a text are more"):
+        open_checkpoint(folder)
+
+
+def words(n):
+    return [f"t{i}" for i in range(n)]
+
+
+def added_tokens(n):
+    return {str(i): {"content": word} for i, word in enumerate(words(n))}
+
+
+MANY = {
+    "list": ("tokenizer_config.json", {"extra_special_tokens": words(40_000)}),
+    "old list": ("special_tokens_map.json", {"additional_special_tokens": words(3000)}),
+    "keys": ("tokenizer_config.json", {f"{word}_token": word for word in words(3000)}),
+    "dict": (
+        "tokenizer_config.json",
+        {"model_specific_special_tokens": {word: word for word in words(3000)}},
+    ),
+    "number": ("tokenizer_config.json", {"extra_ids": 10**6}),
+    "added": ("tokenizer_config.json", {"added_tokens_decoder": added_tokens(30_000)}),
+    "added before": ("added_tokens.json", dict.fromkeys(words(30_000), 0)),
+    "product": (
+        "tokenizer_config.json",
+        {
+            "added_tokens_decoder": added_tokens(20_000),
+            "extra_special_tokens": [f"u{i}" for i in range(60)],
+        },
+    ),
+    "bytes": ("tokenizer_config.json", {"x": "x" * 2**23}),
+    "steps": (
+        "tokenizer.json",
+        {"normalizer": sequence(*[{"type": "StripAccents"}] * 1001)},
+    ),
+    "merges": (
+        "tokenizer.json",
+        {"model": {"type": "BPE", "vocab": {"a": 0}, "merges": ["a a"] * 10**4}},
+    ),
+    "prefix": (
+        "tokenizer.json",
+        {"model": {"type": "WordPiece", "continuing_subword_prefix": "#" * 10**6}},
+    ),
+    "length": (
+        "tokenizer.json",
+        {"model": {"type": "WordPiece", "max_input_chars_per_word": 10**6}},
+    ),
+}
+
+
+@pytest.mark.parametrize("file, change", MANY.values(), ids=MANY)
+def test_tables_without_end_are_refused_at_once(folder, file, change):
+    if not (folder / file).exists():
+        (folder / file).write_text("{}")
+    edit_json(folder / file, **change)
+    start = time.process_time()
+
+    with pytest.raises(ModelFormatError, match=r"\d+ .* are more than any tokenizer"):
+        open_checkpoint(folder)
+    assert time.process_time() - start < 5
+
+
+@pytest.mark.parametrize("file", ["tokenizer.json", "vocab.txt", "vocab.json"])
+def test_more_words_than_embeddings_are_refused_at_once(folder, file):
+    path = folder / "tokenizer.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    n_rows = len(content["model"]["vocab"])
+    vocabulary = content["model"]["vocab"] | dict.fromkeys(words(200_000), 0)
+    content["model"]["vocab"] = vocabulary
+    text = {
+        "tokenizer.json": json.dumps(content),
+        "vocab.json": json.dumps(vocabulary),
+        "vocab.txt": "\n".join(vocabulary) + "\n",
+    }
+    (folder / file).write_text(text[file], encoding="utf-8")
+    start = time.process_time()
+
+    message = f"has {n_rows + 200_000} words, and the model embeddings for {n_rows}"
+    with pytest.raises(ModelFormatError, match=message):
+        open_checkpoint(folder)
+    assert time.process_time() - start < 5
+
+
+def test_as_many_added_tokens_as_are_read_take_seconds(folder):
+    """The limits are measured, and not guessed."""
+    table = added_tokens(10_000)
+    special = [f"u{i}" for i in range(90)]
+    settings = {"added_tokens_decoder": table, "extra_special_tokens": special}
+    edit_json(folder / "tokenizer_config.json", **settings)
+    start = time.process_time()
+
+    assert "u89" in load_tokenizer(folder).get_vocab()
+    assert time.process_time() - start < 10
+
+
+# --- the faults of tests/faults -------------------------------------------------------
+
+STEPS = {
+    "pre_tokenizer": {
+        "type": "Split",
+        "pattern": {"Regex": "e"},
+        "behavior": "Isolated",
+        "invert": False,
+    },
+    "normalizer": replace({"String": "e"}, "qqq"),
+    "post_processor": template([TEXT, SPECIAL], [2]),
+}
+
+
+@pytest.mark.parametrize("name", STEPS)
+@pytest.mark.parametrize("family", ["bert", "roberta", "distilbert"])
+def test_a_step_that_a_fault_changes_is_one_of_the_tokenizer(
+    checkpoint, tmp_path, family, name
+):
+    """Else transformers makes its own, and nothing is tried."""
+    folder = shutil.copytree(checkpoint(family), tmp_path / family)
+    put_steps(folder, **{name: STEPS[name]})
+
+    backend = json.loads(load_tokenizer(folder).backend_tokenizer.to_str())
+
+    assert backend[name] == STEPS[name]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+import struct
 
 from faults.folder_worker import SECRET
 from faults.mutations.json_files import JUNK, change_json, read, write
@@ -30,6 +32,19 @@ def _in_tokenizer(change):
     return apply
 
 
+def in_pipeline(change):
+    """Change a step of a tokenizer.
+
+    A class of a model would make its own in its place.
+    """
+
+    def apply(folder, rng):
+        _in_tokenizer(change)(folder, rng)
+        use_class(folder, "PreTrainedTokenizerFast")
+
+    return apply
+
+
 def _in_settings(change):
     def apply(folder, rng):
         content = read(folder / "tokenizer_config.json")
@@ -48,10 +63,8 @@ def _move_id(content, rng):
 
 
 def _move_special(content, rng):
-    text = json.dumps(content["post_processor"])
-    content["post_processor"] = json.loads(
-        text.replace("2", str(rng.choice([999, 10**6])))
-    )
+    ids = [rng.choice([999, 10**6])]
+    content["post_processor"] = _template([_SPECIAL, _TEXT], ids)
 
 
 def _drop_special(content, rng):
@@ -71,6 +84,109 @@ def _split(pattern):
 
 def _replace(pattern, content):
     return {"type": "Replace", "pattern": pattern, "content": content}
+
+
+def _sequence(*normalizers):
+    return {"type": "Sequence", "normalizers": list(normalizers)}
+
+
+def _growing(rng):
+    """Return a step that makes a text many times as long."""
+    character, times = rng.choice("az"), rng.choice([10, 100, 1000])
+    longer = _replace({"String": character}, character * times)
+    more = {"type": "Prepend", "prepend": "x" * times}
+    byte_level = {"type": "ByteLevel"}
+    charsmap = base64.b64encode(charsmap_of_a("a" * 10 * times)).decode()
+    return rng.choice(
+        [
+            _sequence(*[longer] * rng.choice([1, 3, 8])),
+            _sequence(_sequence(longer), _sequence(_sequence(longer, longer))),
+            _sequence(*[_replace({"Regex": "(?=.)"}, "b" * times)] * 3),
+            _sequence(*[_replace({"String": ""}, "b" * times)] * 3),
+            _sequence(*[_replace({"Regex": "."}, "c")] * 30, *[byte_level] * 30),
+            _sequence(*[more, _replace({"Regex": "x"}, "xx")] * 30),
+            _sequence({"type": "Precompiled", "precompiled_charsmap": charsmap}),
+        ]
+    )
+
+
+def charsmap_of_a(text):
+    """Return sentencepiece's map of characters where a text stands for each a."""
+    # A trie of one character, as sentencepiece writes it.
+    trie = struct.pack("<256I", 0x18000, 0xD61, 0x80000000, *[0] * 253)
+    return struct.pack("<I", len(trie)) + trie + text.encode() + b"\0"
+
+
+_SPECIAL = {"SpecialToken": {"id": "x", "type_id": 0}}
+_TEXT = {"Sequence": {"id": "A", "type_id": 0}}
+
+
+def _template(single, ids):
+    tokens = {"id": "x", "ids": ids, "tokens": ["x"] * len(ids)}
+    return {
+        "type": "TemplateProcessing",
+        "single": single,
+        "pair": [*single, {"Sequence": {"id": "B", "type_id": 0}}],
+        "special_tokens": {"x": tokens},
+    }
+
+
+def _long_template(rng):
+    n = rng.choice([1000, 10**5, 10**6])
+    twice = _template([_TEXT, _TEXT], [2])
+    return rng.choice(
+        [
+            _template([_SPECIAL] * n + [_TEXT], [2]),
+            _template([_SPECIAL, _TEXT], [2] * n),
+            _template([_TEXT] * n, [2]),
+            {"type": "Sequence", "processors": [twice] * 30},
+        ]
+    )
+
+
+def _added_token(i):
+    return {
+        "content": f"token{i}",
+        "special": i % 2 == 0,
+        "lstrip": False,
+        "rstrip": False,
+        "normalized": i % 2 == 1,
+        "single_word": False,
+    }
+
+
+def _many_tokens(folder, rng):
+    """Add tokens without end, in one of the tables that are read."""
+    n = rng.choice([1000, 10_000, 40_000, 200_000])
+    table = {str(180 + i): _added_token(i) for i in range(n)}
+    changes = [
+        {"extra_special_tokens": [f"t{i}" for i in range(n)]},
+        {"additional_special_tokens": [_added_token(i) for i in range(n)]},
+        {"model_specific_special_tokens": {f"t{i}": f"t{i}" for i in range(n)}},
+        {f"t{i}_token": f"t{i}" for i in range(n)},
+        {"added_tokens_decoder": table},
+        {"added_tokens_decoder": table, "extra_special_tokens": ["a", "b", "c"] * n},
+        {"extra_ids": n, "tokenizer_class": "T5Tokenizer"},
+    ]
+    place = rng.randrange(len(changes) + 4)
+    if place < len(changes):
+        _in_settings(lambda rng: changes[place])(folder, rng)
+    elif place == len(changes):
+        write(folder / "added_tokens.json", {f"t{i}": 180 + i for i in range(n)})
+    elif place == len(changes) + 1:
+        path = folder / "tokenizer.json"
+        content = read(path)
+        content["added_tokens"] += [{"id": int(i)} | table[i] for i in table]
+        write(path, content)
+    else:
+        path = folder / "tokenizer.json"
+        content = read(path)
+        vocabulary = content["model"]["vocab"]
+        vocabulary |= {f"word{i}": len(vocabulary) + i for i in range(5 * n)}
+        write(path, content)
+        if rng.random() < 0.5:
+            use_word_list(folder)
+            use_class(folder, "BertTokenizer")
 
 
 BACKTRACKING = (
@@ -182,14 +298,14 @@ def _tables_elsewhere(folder, rng):
 
 _TOKENIZER_WAYS = {
     "id beyond": _in_tokenizer(_move_id),
-    "special beyond": _in_tokenizer(_move_special),
+    "special beyond": in_pipeline(_move_special),
     "special gone": _in_tokenizer(_drop_special),
-    "regex": _in_tokenizer(
+    "regex": in_pipeline(
         lambda content, rng: content.update(
             pre_tokenizer=_split(rng.choice(BACKTRACKING))
         )
     ),
-    "normalizer": _in_tokenizer(
+    "normalizer": in_pipeline(
         lambda content, rng: content.update(
             normalizer=rng.choice(
                 [
@@ -225,9 +341,16 @@ _TOKENIZER_WAYS = {
             }
         )
     ),
-    "no post-processor": _in_tokenizer(
+    "no post-processor": in_pipeline(
         lambda content, rng: content.update(post_processor=None)
     ),
+    "growing": in_pipeline(
+        lambda content, rng: content.update(normalizer=_growing(rng))
+    ),
+    "long template": in_pipeline(
+        lambda content, rng: content.update(post_processor=_long_template(rng))
+    ),
+    "many tokens": _many_tokens,
     "class": _in_settings(lambda rng: {"tokenizer_class": rng.choice(CLASSES)}),
     "setting": _in_settings(
         lambda rng: {

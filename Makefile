@@ -59,7 +59,7 @@ coverage: ## Run them a quarter slower, and fail below 95% line coverage
 test-faults: $(INSTALLED) ## Kill, cut, cap and fuzz; say what survived, in 10 minutes
 	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python -m faults
 
-bench-faults: $(INSTALLED) ## The same by the thousand, then 30 minutes of load; an hour
+bench-faults: $(INSTALLED) ## The same by the thousand, then 30 minutes of load; two hours
 	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python -m faults --long; lost=$$?; \
 		$(BIN)/python benchmarks/soak.py --minutes 30 && exit $$lost
 

@@ -223,8 +223,8 @@ class CrossValidationObjective:
             )
         # A callable may count its calls.
         scoring = self.scoring if isinstance(self.scoring, str) else "callable"
-        values, known = self._targets.values, self._targets.known
-        mine = fingerprint(self.folds, values, known, scoring)
+        targets = self._targets
+        mine = fingerprint(self.folds, targets.values, targets.known, scoring)
         known = study.user_attrs.get(_FINGERPRINT)
         if known is None:
             study.set_user_attr(_FINGERPRINT, mine)

@@ -314,6 +314,6 @@ def _check_sentencepiece(path: Path, most: int, added: set[str]) -> None:
         model = proto.ModelProto.FromString(path.read_bytes())
     except Exception:  # it is of tiktoken, or nothing is installed that reads it
         return
-    _check_vocabulary(path, len(model.pieces), most)
+    _check_count(path, "words", len(model.pieces), most)
     growth = _charsmap_growth(model.normalizer_spec.precompiled_charsmap)
     _check_growth(path, growth, added)

@@ -389,10 +389,7 @@ def test_a_header_that_lies_is_refused(folder):
 
 
 @pytest.mark.parametrize(
-    "kind",
-    [
-        *(torch.complex64, torch.uint16, torch.int8, torch.int64, torch.bool),
-    ],
+    "kind", [torch.complex64, torch.uint16, torch.int8, torch.int64, torch.bool]
 )
 def test_weights_that_are_no_floats_are_refused(kind, tmp_path):
     path = tmp_path / "head.safetensors"

@@ -9,7 +9,16 @@ import time
 import pytest
 import transformers
 
-from faults.mutations.tokenizers import charsmap_of_a, in_pipeline
+from faults.mutations.tokenizers import (
+    SPECIAL,
+    TEXT,
+    charsmap_of_a,
+    in_pipeline,
+    replace,
+    sequence,
+    split,
+    template,
+)
 from skbert.checkpoint import open_checkpoint
 from skbert.folder import ModelFormatError
 from skbert.tokenizer import load_tokenizer
@@ -305,14 +314,6 @@ def test_a_folder_may_name_its_own_files_by_any_way(folder, tmp_path, monkeypatc
 # --- what would take too long ---------------------------------------------------------
 
 
-def replace(pattern, content):
-    return {"type": "Replace", "pattern": pattern, "content": content}
-
-
-def sequence(*steps):
-    return {"type": "Sequence", "normalizers": list(steps)}
-
-
 def put_steps(folder, **steps):
     """Change the steps of a tokenizer, whose class leaves them as they are."""
     in_pipeline(lambda content, rng: content.update(steps))(folder, random.Random(0))
@@ -404,19 +405,6 @@ def test_the_map_of_characters_of_a_sentencepiece_model_counts(checkpoint, tmp_p
 
     with pytest.raises(ModelFormatError, match="a text can become 2000 times as long"):
         open_checkpoint(folder)
-
-
-def template(single, ids):
-    return {
-        "type": "TemplateProcessing",
-        "single": single,
-        "pair": [*single, {"Sequence": {"id": "B", "type_id": 0}}],
-        "special_tokens": {"x": {"id": "x", "ids": ids, "tokens": ["x"] * len(ids)}},
-    }
-
-
-SPECIAL = {"SpecialToken": {"id": "x", "type_id": 0}}
-TEXT = {"Sequence": {"id": "A", "type_id": 0}}
 
 
 @pytest.mark.parametrize(
@@ -530,12 +518,7 @@ def test_as_many_added_tokens_as_are_read_take_seconds(folder):
 # --- the faults of tests/faults -------------------------------------------------------
 
 STEPS = {
-    "pre_tokenizer": {
-        "type": "Split",
-        "pattern": {"Regex": "e"},
-        "behavior": "Isolated",
-        "invert": False,
-    },
+    "pre_tokenizer": split("e"),
     "normalizer": replace({"String": "e"}, "qqq"),
     "post_processor": template([TEXT, SPECIAL], [2]),
 }

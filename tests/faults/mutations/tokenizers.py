@@ -64,7 +64,7 @@ def _move_id(content, rng):
 
 def _move_special(content, rng):
     ids = [rng.choice([999, 10**6])]
-    content["post_processor"] = _template([_SPECIAL, _TEXT], ids)
+    content["post_processor"] = template([SPECIAL, TEXT], ids)
 
 
 def _drop_special(content, rng):
@@ -73,7 +73,7 @@ def _drop_special(content, rng):
         content["model"]["vocab"].pop(token["content"], None)
 
 
-def _split(pattern):
+def split(pattern):
     return {
         "type": "Split",
         "pattern": {"Regex": pattern},
@@ -82,30 +82,30 @@ def _split(pattern):
     }
 
 
-def _replace(pattern, content):
+def replace(pattern, content):
     return {"type": "Replace", "pattern": pattern, "content": content}
 
 
-def _sequence(*normalizers):
+def sequence(*normalizers):
     return {"type": "Sequence", "normalizers": list(normalizers)}
 
 
 def _growing(rng):
     """Return a step that makes a text many times as long."""
     character, times = rng.choice("az"), rng.choice([10, 100, 1000])
-    longer = _replace({"String": character}, character * times)
+    longer = replace({"String": character}, character * times)
     more = {"type": "Prepend", "prepend": "x" * times}
     byte_level = {"type": "ByteLevel"}
     charsmap = base64.b64encode(charsmap_of_a("a" * 10 * times)).decode()
     return rng.choice(
         [
-            _sequence(*[longer] * rng.choice([1, 3, 8])),
-            _sequence(_sequence(longer), _sequence(_sequence(longer, longer))),
-            _sequence(*[_replace({"Regex": "(?=.)"}, "b" * times)] * 3),
-            _sequence(*[_replace({"String": ""}, "b" * times)] * 3),
-            _sequence(*[_replace({"Regex": "."}, "c")] * 30, *[byte_level] * 30),
-            _sequence(*[more, _replace({"Regex": "x"}, "xx")] * 30),
-            _sequence({"type": "Precompiled", "precompiled_charsmap": charsmap}),
+            sequence(*[longer] * rng.choice([1, 3, 8])),
+            sequence(sequence(longer), sequence(sequence(longer, longer))),
+            sequence(*[replace({"Regex": "(?=.)"}, "b" * times)] * 3),
+            sequence(*[replace({"String": ""}, "b" * times)] * 3),
+            sequence(*[replace({"Regex": "."}, "c")] * 30, *[byte_level] * 30),
+            sequence(*[more, replace({"Regex": "x"}, "xx")] * 30),
+            sequence({"type": "Precompiled", "precompiled_charsmap": charsmap}),
         ]
     )
 
@@ -117,11 +117,11 @@ def charsmap_of_a(text):
     return struct.pack("<I", len(trie)) + trie + text.encode() + b"\0"
 
 
-_SPECIAL = {"SpecialToken": {"id": "x", "type_id": 0}}
-_TEXT = {"Sequence": {"id": "A", "type_id": 0}}
+SPECIAL = {"SpecialToken": {"id": "x", "type_id": 0}}
+TEXT = {"Sequence": {"id": "A", "type_id": 0}}
 
 
-def _template(single, ids):
+def template(single, ids):
     tokens = {"id": "x", "ids": ids, "tokens": ["x"] * len(ids)}
     return {
         "type": "TemplateProcessing",
@@ -133,12 +133,12 @@ def _template(single, ids):
 
 def _long_template(rng):
     n = rng.choice([1000, 10**5, 10**6])
-    twice = _template([_TEXT, _TEXT], [2])
+    twice = template([TEXT, TEXT], [2])
     return rng.choice(
         [
-            _template([_SPECIAL] * n + [_TEXT], [2]),
-            _template([_SPECIAL, _TEXT], [2] * n),
-            _template([_TEXT] * n, [2]),
+            template([SPECIAL] * n + [TEXT], [2]),
+            template([SPECIAL, TEXT], [2] * n),
+            template([TEXT] * n, [2]),
             {"type": "Sequence", "processors": [twice] * 30},
         ]
     )
@@ -302,15 +302,15 @@ _TOKENIZER_WAYS = {
     "special gone": _in_tokenizer(_drop_special),
     "regex": in_pipeline(
         lambda content, rng: content.update(
-            pre_tokenizer=_split(rng.choice(BACKTRACKING))
+            pre_tokenizer=split(rng.choice(BACKTRACKING))
         )
     ),
     "normalizer": in_pipeline(
         lambda content, rng: content.update(
             normalizer=rng.choice(
                 [
-                    _replace({"Regex": rng.choice(BACKTRACKING)}, "a"),
-                    _replace({"String": "a"}, "a" * 100),
+                    replace({"Regex": rng.choice(BACKTRACKING)}, "a"),
+                    replace({"String": "a"}, "a" * 100),
                     {"type": "Prepend", "prepend": "x" * 10_000},
                     {"type": "Precompiled", "precompiled_charsmap": "AAAA"},
                     {"type": "Sequence", "normalizers": []},

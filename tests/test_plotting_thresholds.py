@@ -259,3 +259,8 @@ def test_decision_values_as_thresholds_are_not_cut_off():
 def test_results_of_another_search_are_refused():
     with pytest.raises(ValueError, match="lacks 'label', .*TunedThresholdsClassifier"):
         TunedThresholdsDisplay.from_cv_results({"mean_test_score": [0.5]})
+
+
+def test_scores_that_are_no_numbers_are_refused():
+    with pytest.raises(ValueError, match="must hold numbers: could not convert"):
+        ThresholdDisplay.from_predictions([[1], [0]], [["a"], ["b"]])

@@ -137,12 +137,9 @@ def test_files_of_others_are_not_touched(
     before = files_in(tmp_path)
     monkeypatch.chdir(tmp_path)
 
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match="is no part of a model that") as caught:
         save_model(model(pooling=pooling), ".")
 
-    assert "is no part of a model that skbert or transformers wrote" in str(
-        caught.value
-    )
     assert str(tmp_path / next(iter(contents))) in str(caught.value)
     assert repr(str(tmp_path / "model")) in str(caught.value)
     assert files_in(tmp_path) == before

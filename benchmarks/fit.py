@@ -59,7 +59,7 @@ from timing import (
 )
 
 from skbert.configuration import load_config
-from skbert.device import resolve_device, resolve_precision
+from skbert.runtime.device import resolve_device, resolve_precision
 
 NOTEBOOK_BATCH_SIZE = 8
 NOTEBOOK = {"learning_rate": 2e-5, "weight_decay": 0.01}

@@ -31,7 +31,7 @@ from transformers import (
 
 from skbert import TransformerMultiLabelClassifier
 from skbert.checkpoint import open_checkpoint
-from skbert.silence import quiet_transformers
+from skbert.runtime.quiet import quiet_transformers
 from skbert.tokenization import tokenize
 
 

@@ -17,7 +17,7 @@ from quality import REPOSITORY, find_folder, has_data, read_data
 from transformers import AutoTokenizer
 
 from skbert.checkpoint import DEFAULT_MODEL, open_checkpoint
-from skbert.silence import quiet_transformers
+from skbert.runtime.quiet import quiet_transformers
 from skbert.tokenization import tokenize
 
 # Common words: one token each of BERT's vocabulary, and of those made here.

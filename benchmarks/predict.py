@@ -61,8 +61,8 @@ from transformers import pipeline
 
 from skbert import TransformerMultiLabelClassifier
 from skbert.configuration import load_config
-from skbert.device import resolve_device
-from skbert.silence import quiet_transformers
+from skbert.runtime.device import resolve_device
+from skbert.runtime.quiet import quiet_transformers
 
 BATCH_SIZES = (1, 8, 32, 64)
 N_TRAINING_TEXTS = 64

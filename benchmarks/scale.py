@@ -49,7 +49,7 @@ from timing import (
     set_up,
 )
 
-from skbert.device import resolve_device
+from skbert.runtime.device import resolve_device
 
 WAYS = ("predict", "stream", "fit")
 TEXTS = (1_000, 10_000, 43_410, 100_000)

@@ -14,7 +14,7 @@ from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 from skbert.configuration import load_config
 from skbert.folder import ModelFormatError, check_folder, count_weights, read_json
 from skbert.padding import Padding
-from skbert.silence import quiet_transformers
+from skbert.runtime.quiet import quiet_transformers
 from skbert.structure import EncoderStructure, encoder_structure
 from skbert.tokenizer import load_tokenizer
 

@@ -15,15 +15,15 @@ from sklearn.utils.validation import check_is_fitted
 
 from skbert.checkpoint import DEFAULT_MODEL, Checkpoint, resolve_model
 from skbert.checks import check_long_text_params
-from skbert.device import resolve_device
 from skbert.folder import ModelFormatError
-from skbert.fresh_thread import in_fresh_thread
-from skbert.modes import modes_kept
 from skbert.net import MultiLabelNet
-from skbert.out_of_memory import memory_errors
 from skbert.persistence import SavedModel, load_model, save_model
 from skbert.plan import FitPlan, plan_fit
 from skbert.predictions import TextPredictionMixin
+from skbert.runtime.device import resolve_device
+from skbert.runtime.fresh_thread import in_fresh_thread
+from skbert.runtime.memory import memory_errors
+from skbert.runtime.torch_modes import modes_kept
 from skbert.structure import encoder_structure
 from skbert.texts import check_texts
 from skbert.tokenization import tokenize

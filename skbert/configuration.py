@@ -9,7 +9,7 @@ import transformers
 from transformers import CONFIG_MAPPING, PreTrainedConfig
 
 from skbert.folder import ModelFormatError, read_json
-from skbert.silence import quiet_transformers
+from skbert.runtime.quiet import quiet_transformers
 
 __all__ = ["load_config"]
 

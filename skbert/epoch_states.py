@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from skbert.durable import sync_file, sync_folder
+from skbert.runtime.files import sync_file, sync_folder
 
 __all__ = ["EpochState", "EpochStates", "check_checkpoint_dir"]
 

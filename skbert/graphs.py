@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from skbert.batching import Batch
 from skbert.compiled import MOST_LENGTHS, CompiledLayers
-from skbert.recorder import Recorder, RecordingError, give_back_memory
+from skbert.runtime.cuda_graphs import Recorder, RecordingError, give_back_memory
 from skbert.step import TrainingStep
 
 __all__ = ["GraphedForward", "GraphedStep", "with_graphs"]

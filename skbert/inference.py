@@ -11,16 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from skbert.batching import prediction_tokens, sent
-from skbert.device import autocast
 from skbert.few_shapes import forward_in_few_shapes
-from skbert.fresh_thread import compute_somewhere
 from skbert.graphs import GraphedForward
-from skbert.modes import modes_kept
-from skbert.out_of_memory import is_out_of_memory
 from skbert.padding import Padding
 from skbert.prediction_batches import PredictionBatches
-from skbert.recorder import Recorder
-from skbert.silence import quiet_transformers
+from skbert.runtime.cuda_graphs import Recorder
+from skbert.runtime.device import autocast
+from skbert.runtime.fresh_thread import compute_somewhere
+from skbert.runtime.memory import is_out_of_memory
+from skbert.runtime.quiet import quiet_transformers
+from skbert.runtime.torch_modes import modes_kept
 from skbert.tokenization import RaggedTokens, Tokens
 
 __all__ = ["Predictor", "working_precision"]

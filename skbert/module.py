@@ -20,7 +20,7 @@ from transformers import (
 from skbert.attention import use_fast_attention
 from skbert.dropout import Dropout, use_fast_dropout
 from skbert.folder import ModelFormatError, WeightCount, check_numbers, load_weights
-from skbert.silence import quiet_transformers
+from skbert.runtime.quiet import quiet_transformers
 from skbert.structure import PROBE_LENGTH, lay_out
 
 __all__ = [

@@ -17,20 +17,20 @@ from tqdm import tqdm
 from skbert.batching import Batch, LabelledTokens, TrainingBatches
 from skbert.best_weights import BestWeights
 from skbert.compiled import worth_compiling
-from skbert.device import device_here, resolve_precision, storage_dtype
 from skbert.epoch_states import EpochStates
 from skbert.epoch_table import discard, print_row
-from skbert.forks import survive_forks
 from skbert.frozen import frozen_states
 from skbert.graphs import GraphedStep, with_graphs
 from skbert.inference import Predictor, working_precision
-from skbert.interrupt import interrupts_are_raised, is_ctrl_c
-from skbert.modes import modes_kept
 from skbert.module import MultiLabelModule
 from skbert.optimizer import continue_optimizer, make_optimizer
 from skbert.padding import Padding
-from skbert.recorder import CudaRecorder
 from skbert.resident import ResidentSet
+from skbert.runtime.cuda_graphs import CudaRecorder
+from skbert.runtime.device import device_here, resolve_precision, storage_dtype
+from skbert.runtime.forks import survive_forks
+from skbert.runtime.interrupt import interrupts_are_raised, is_ctrl_c
+from skbert.runtime.torch_modes import modes_kept
 from skbert.stand_ins import StandIns
 from skbert.step import TrainingStep, linear_schedule
 from skbert.structure import freeze

@@ -32,7 +32,7 @@ from skbert.replacement import (
     replacement,
     target_folder,
 )
-from skbert.silence import quiet_transformers
+from skbert.runtime.quiet import quiet_transformers
 from skbert.tokenizer import load_tokenizer
 
 __all__ = ["FORMAT_VERSION", "SavedModel", "load_model", "save_model"]

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from skbert.batching import prediction_rows, prediction_tokens, sent
-from skbert.fresh_thread import compute_somewhere
-from skbert.out_of_memory import is_out_of_memory
 from skbert.padding import Padding, pad
-from skbert.recorder import give_back_memory
-from skbert.shared_threads import in_shared_thread
+from skbert.runtime.cuda_graphs import give_back_memory
+from skbert.runtime.fresh_thread import compute_somewhere
+from skbert.runtime.memory import is_out_of_memory
+from skbert.runtime.shared_threads import in_shared_thread
 from skbert.tokenization import RaggedTokens
 
 __all__ = ["PredictionBatches"]

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from skbert.durable import sync_file, sync_folder
 from skbert.folder import ModelFormatError, read_json
+from skbert.runtime.files import sync_file, sync_folder
 
 __all__ = [
     "HEAD_FILE",

@@ -30,7 +30,7 @@ from skbert.metrics import (
     precision_at_k,
     recall_at_k,
 )
-from skbert.shared_context import SharedContext
+from skbert.runtime.shared_context import SharedContext
 from skbert.targets import encode_targets
 
 __all__ = [

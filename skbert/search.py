@@ -21,10 +21,10 @@ from sklearn.utils import _safe_indexing, indexable
 
 from skbert.classifier import TransformerMultiLabelClassifier
 from skbert.epoch_reports import EpochReports, tokens_for
-from skbert.fingerprint import fingerprint
 from skbert.folds import check_all_rows, make_splits
-from skbert.interrupt import interrupts_raised
 from skbert.responses import positive_scores, predicted_matrix
+from skbert.runtime.fingerprint import fingerprint
+from skbert.runtime.interrupt import interrupts_raised
 from skbert.scoring import resolve_scoring
 from skbert.search_folds import check_folds, describe_fold
 from skbert.search_space import check_space, most_epochs, split_steps, suggest_params

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from skbert.out_of_memory import is_out_of_memory
+from skbert.runtime.memory import is_out_of_memory
 
 __all__ = ["StandIns"]
 

@@ -15,10 +15,10 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from skbert.batching import Batch
-from skbert.device import autocast
-from skbert.fresh_thread import in_fresh_thread
-from skbert.out_of_memory import is_out_of_memory, is_refused_by_thread
-from skbert.recorder import give_back_memory
+from skbert.runtime.cuda_graphs import give_back_memory
+from skbert.runtime.device import autocast
+from skbert.runtime.fresh_thread import in_fresh_thread
+from skbert.runtime.memory import is_out_of_memory, is_refused_by_thread
 
 __all__ = ["TrainingStep", "linear_schedule", "parameter_groups"]
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from skbert.out_of_memory import memory_errors
+from skbert.runtime.memory import memory_errors
 from skbert.texts import as_list, check_text
 from skbert.tokenization import Tokens
 

@@ -13,7 +13,7 @@ from transformers.utils import DummyObject  # type: ignore[attr-defined]
 
 from skbert.configuration import load_config
 from skbert.folder import ModelFormatError, check_text, read_json
-from skbert.silence import quiet_transformers
+from skbert.runtime.quiet import quiet_transformers
 from skbert.tokenizer_limits import check_limits, check_sizes
 
 __all__ = ["load_tokenizer"]

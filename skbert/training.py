@@ -14,20 +14,20 @@ import torch
 import transformers
 
 from skbert import __version__
-from skbert.device import resolve_precision
 from skbert.epoch_reports import EpochReports
 from skbert.epoch_states import EpochStates
-from skbert.fingerprint import fingerprint
-from skbert.forks import survive_forks
-from skbert.fresh_thread import in_fresh_thread
 from skbert.losses import MultiLabelLoss, balanced_pos_weight
-from skbert.modes import with_gradients
 from skbert.module import MultiLabelModule, build_module
 from skbert.net import MultiLabelNet
 from skbert.padding import Padding
 from skbert.plan import FitPlan
-from skbert.randomness import isolated_random_state
-from skbert.silence import quiet_transformers
+from skbert.runtime.device import resolve_precision
+from skbert.runtime.fingerprint import fingerprint
+from skbert.runtime.forks import survive_forks
+from skbert.runtime.fresh_thread import in_fresh_thread
+from skbert.runtime.quiet import quiet_transformers
+from skbert.runtime.randomness import isolated_random_state
+from skbert.runtime.torch_modes import with_gradients
 
 __all__ = ["prediction_net", "train"]
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from skbert.epoch_states import EpochState
 from skbert.optimizer import continue_optimizer
-from skbert.randomness import random_states, set_random_states
+from skbert.runtime.randomness import random_states, set_random_states
 
 __all__ = ["put_back", "take_state"]
 

@@ -81,7 +81,7 @@ def make_checkpoint(
     import torch
     from transformers import AutoModel, AutoModelForSequenceClassification
 
-    from skbert.silence import quiet_transformers
+    from skbert.runtime.quiet import quiet_transformers
 
     folder = Path(folder)
     tokenizer = _make_tokenizer(family, CORPUS if texts is None else texts)

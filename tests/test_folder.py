@@ -27,7 +27,7 @@ from skbert.folder import (
     load_weights,
     read_json,
 )
-from skbert.silence import quiet_transformers
+from skbert.runtime.quiet import quiet_transformers
 from skbert.tokenizer import load_tokenizer
 
 

@@ -22,7 +22,7 @@ from skbert.batching import Batch
 from skbert.compiled import MOST_LENGTHS, CompiledLayers
 from skbert.graphs import GraphedForward, GraphedStep, with_graphs
 from skbert.losses import MultiLabelLoss
-from skbert.recorder import CudaRecorder, RecordingError
+from skbert.runtime.cuda_graphs import CudaRecorder, RecordingError
 from skbert.step import TrainingStep, linear_schedule
 
 CPU = torch.device("cpu")

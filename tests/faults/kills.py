@@ -88,10 +88,10 @@ def _kill_when_seen(number: int, place: Path) -> None:
 
 def _die_at_line(countdown: int) -> None:
     """Let this process kill itself before some line of what writes states."""
-    import skbert.durable
     import skbert.epoch_states
+    import skbert.runtime.files
 
-    written = {skbert.epoch_states.__file__, skbert.durable.__file__}
+    written = {skbert.epoch_states.__file__, skbert.runtime.files.__file__}
 
     def trace_lines(frame, event, arg):
         nonlocal countdown

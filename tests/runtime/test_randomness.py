@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from skbert.randomness import draw_seed, isolated_random_state
+from skbert.runtime.randomness import draw_seed, isolated_random_state
 
 CPU = torch.device("cpu")
 

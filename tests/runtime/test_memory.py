@@ -15,8 +15,8 @@ import pytest
 import torch
 from skorch.callbacks import Callback
 
-from skbert.fresh_thread import in_fresh_thread
-from skbert.out_of_memory import is_out_of_memory, memory_errors
+from skbert.runtime.fresh_thread import in_fresh_thread
+from skbert.runtime.memory import is_out_of_memory, memory_errors
 
 TOO_MANY = 2**58
 

@@ -13,7 +13,7 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined] # documented t
     enable_progress_bars,
 )
 
-from skbert.shared_context import SharedContext
+from skbert.runtime.shared_context import SharedContext
 
 __all__ = ["quiet_transformers"]
 

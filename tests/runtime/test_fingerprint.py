@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score, make_scorer, recall_score
 from skorch.callbacks import EarlyStopping
 
-from skbert.fingerprint import fingerprint
+from skbert.runtime.fingerprint import fingerprint
 
 
 @dataclass
@@ -269,7 +269,7 @@ def test_what_says_the_same_has_the_same(one, other):
 def test_it_is_the_same_in_another_process():
     code = (
         "from sklearn.metrics import f1_score, make_scorer\n"
-        "from skbert.fingerprint import fingerprint\n"
+        "from skbert.runtime.fingerprint import fingerprint\n"
         "words = {'a', 'b', 'c', 'd', 'e', 'f'}\n"
         "print(fingerprint('a', {'y': [2.5, None], 'x': words}, make_scorer(f1_score)))"
     )

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from skbert import TransformerMultiLabelClassifier
-from skbert.modes import modes_kept, with_these_modes
+from skbert.runtime.torch_modes import modes_kept, with_these_modes
 
 
 def modes():

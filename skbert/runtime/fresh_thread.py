@@ -7,8 +7,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, wait
 from typing import TypeVar
 
-from skbert.modes import with_these_modes
-from skbert.out_of_memory import is_refused_by_thread
+from skbert.runtime.memory import is_refused_by_thread
+from skbert.runtime.torch_modes import with_these_modes
 
 __all__ = ["compute_somewhere", "in_fresh_thread"]
 

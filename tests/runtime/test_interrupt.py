@@ -20,7 +20,7 @@ from skbert import (
     compare,
 )
 from skbert.frozen_part import _give_back
-from skbert.interrupt import interrupts_are_raised, interrupts_raised, is_ctrl_c
+from skbert.runtime.interrupt import interrupts_are_raised, interrupts_raised, is_ctrl_c
 from skbert.structure import encoder_structure
 
 

@@ -3,7 +3,7 @@ import threading
 import pytest
 import torch
 
-from skbert.recorder import CudaRecorder, give_back_memory
+from skbert.runtime.cuda_graphs import CudaRecorder, give_back_memory
 
 needs_cuda = pytest.mark.skipif(
     not torch.cuda.is_available(), reason="needs a CUDA device"

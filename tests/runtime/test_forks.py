@@ -3,7 +3,7 @@ import os
 import pytest
 import torch
 
-from skbert.forks import _use_one_thread, survive_forks
+from skbert.runtime.forks import _use_one_thread, survive_forks
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 

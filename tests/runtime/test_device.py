@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from skbert.device import autocast, resolve_device, resolve_precision
+from skbert.runtime.device import autocast, resolve_device, resolve_precision
 
 CPU = torch.device("cpu")
 CUDA = torch.device("cuda")

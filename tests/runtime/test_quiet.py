@@ -5,7 +5,7 @@ import pytest
 import transformers
 
 from skbert.checkpoint import open_checkpoint
-from skbert.silence import quiet_transformers
+from skbert.runtime.quiet import quiet_transformers
 
 WITH_VOCABULARY = ("bert", "roberta", "deberta", "distilbert")
 

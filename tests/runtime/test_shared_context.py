@@ -2,7 +2,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from skbert.shared_context import SharedContext
+from skbert.runtime.shared_context import SharedContext
 
 
 @pytest.fixture

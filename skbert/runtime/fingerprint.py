@@ -54,7 +54,7 @@ mapping, set, or list or tuple of them; function, module, object
 
     Examples
     --------
-    >>> from skbert.fingerprint import fingerprint
+    >>> from skbert.runtime.fingerprint import fingerprint
     >>> fingerprint({"a": 1, "b": [2.5]}) == fingerprint({"b": [2.5], "a": 1})
     True
     >>> fingerprint("12", "3") == fingerprint("1", "23")

@@ -11,7 +11,7 @@ from typing import TypeVar
 import joblib
 import torch
 
-from skbert.modes import with_these_modes
+from skbert.runtime.torch_modes import with_these_modes
 
 __all__ = ["in_shared_thread"]
 

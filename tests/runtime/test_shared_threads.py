@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from daemon_threads import in_threads
-from skbert import shared_threads
-from skbert.shared_threads import in_shared_thread
+from skbert.runtime import shared_threads
+from skbert.runtime.shared_threads import in_shared_thread
 
 
 class Model:
@@ -166,7 +166,7 @@ def test_a_forked_child_has_threads_of_its_own():
     code = """
 import os, signal, threading
 from concurrent.futures import ThreadPoolExecutor
-from skbert.shared_threads import in_shared_thread
+from skbert.runtime.shared_threads import in_shared_thread
 
 def from_a_thread():
     with ThreadPoolExecutor(1) as pool:
@@ -185,7 +185,7 @@ assert os.waitpid(child, 0)[1] == 0
 def test_a_thread_that_outlives_the_main_one_goes_on():
     code = """
 import threading
-from skbert.shared_threads import in_shared_thread
+from skbert.runtime.shared_threads import in_shared_thread
 
 def go_on():
     threading.main_thread().join()

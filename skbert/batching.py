@@ -11,8 +11,8 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from skbert.inputs.targets import Targets
 from skbert.padding import Padding, pad
-from skbert.targets import Targets
 from skbert.tokenization import RaggedTokens, Tokens
 from skbert.windows import Windows
 

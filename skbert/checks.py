@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from skbert.checkpoint import Checkpoint
+from skbert.inputs.targets import Targets
 from skbert.losses import LOSSES
 from skbert.outputs import check_thresholds
 from skbert.scoring import resolve_scoring, undefined_scores_ignored
-from skbert.targets import Targets
 from skbert.windows import Windows, window_params
 
 __all__ = [

@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from skbert.checkpoint import DEFAULT_MODEL, Checkpoint, resolve_model
 from skbert.checks import check_long_text_params
 from skbert.folder import ModelFormatError
+from skbert.inputs.texts import check_texts
 from skbert.net import MultiLabelNet
 from skbert.persistence import SavedModel, load_model, save_model
 from skbert.plan import FitPlan, plan_fit
@@ -25,7 +26,6 @@ from skbert.runtime.fresh_thread import in_fresh_thread
 from skbert.runtime.memory import memory_errors
 from skbert.runtime.torch_modes import modes_kept
 from skbert.structure import encoder_structure
-from skbert.texts import check_texts
 from skbert.tokenization import tokenize
 from skbert.training import prediction_net, train
 

@@ -13,6 +13,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_method_params
 
+from skbert.inputs.targets import Targets, constant_labels_told_elsewhere
 from skbert.model_selection import (
     MultilabelStratifiedKFold,
     RandomState,
@@ -20,7 +21,6 @@ from skbert.model_selection import (
 )
 from skbert.responses import positive_scores
 from skbert.runtime.interrupt import interrupts_raised
-from skbert.targets import Targets, constant_labels_told_elsewhere
 
 __all__ = [
     "FoldTask",

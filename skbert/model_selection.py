@@ -25,7 +25,7 @@ from scipy import sparse
 from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import check_random_state
 
-from skbert.targets import Targets, encode_targets
+from skbert.inputs.targets import Targets, encode_targets
 
 __all__ = ["MultilabelStratifiedKFold", "multilabel_train_test_split"]
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import ClassifierMixin
 
+from skbert.inputs.targets import Targets, encode_targets
 from skbert.metrics import nan_accuracy_score
-from skbert.targets import Targets, encode_targets
 
 __all__ = ["MultiLabelOutputMixin", "check_label_order", "check_thresholds"]
 

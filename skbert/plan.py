@@ -14,13 +14,13 @@ from skbert import checks
 from skbert.batching import LabelledTokens
 from skbert.checkpoint import Checkpoint, open_checkpoint
 from skbert.epoch_states import check_checkpoint_dir
+from skbert.inputs.arguments import check_sample_weight
+from skbert.inputs.targets import Targets, encode_targets, warn_of_constant_labels
 from skbert.model_selection import multilabel_train_test_split
 from skbert.net import TrainingSets
 from skbert.runtime.device import resolve_device, resolve_precision
 from skbert.runtime.randomness import draw_seed
-from skbert.sample_weight import check_sample_weight
 from skbert.settings import FitSettings, resolve_settings
-from skbert.targets import Targets, encode_targets, warn_of_constant_labels
 from skbert.tokenization import Tokens, tokenize
 
 __all__ = ["FitPlan", "plan_fit"]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from skbert.targets import Targets
+from skbert.inputs.targets import Targets
 
 __all__ = ["positive_scores", "predicted_matrix", "response_method_of"]
 

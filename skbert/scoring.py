@@ -15,6 +15,7 @@ from scipy.special import logit
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.metrics import check_scoring, get_scorer, get_scorer_names, make_scorer
 
+from skbert.inputs.targets import encode_targets
 from skbert.metrics import (
     multilabel_log_loss,
     nan_accuracy_score,
@@ -31,7 +32,6 @@ from skbert.metrics import (
     recall_at_k,
 )
 from skbert.runtime.shared_context import SharedContext
-from skbert.targets import encode_targets
 
 __all__ = [
     "get_multilabel_scorer",

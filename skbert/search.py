@@ -22,6 +22,7 @@ from sklearn.utils import _safe_indexing, indexable
 from skbert.classifier import TransformerMultiLabelClassifier
 from skbert.epoch_reports import EpochReports, tokens_for
 from skbert.folds import check_all_rows, make_splits
+from skbert.inputs.targets import Targets, encode_targets
 from skbert.responses import positive_scores, predicted_matrix
 from skbert.runtime.fingerprint import fingerprint
 from skbert.runtime.interrupt import interrupts_raised
@@ -29,7 +30,6 @@ from skbert.scoring import resolve_scoring
 from skbert.search_folds import check_folds, describe_fold
 from skbert.search_space import check_space, most_epochs, split_steps, suggest_params
 from skbert.study import NOT_RUN
-from skbert.targets import Targets, encode_targets
 
 __all__ = ["CrossValidationObjective"]
 

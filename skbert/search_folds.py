@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from skbert.inputs.targets import Targets
 from skbert.scoring import undefined_scores_ignored
-from skbert.targets import Targets
 
 __all__ = ["Fold", "check_folds", "describe_fold"]
 

@@ -9,8 +9,8 @@ from typing import TypeVar
 
 import numpy as np
 
+from skbert.inputs.texts import as_list, check_text
 from skbert.runtime.memory import memory_errors
-from skbert.texts import as_list, check_text
 from skbert.tokenization import Tokens
 
 __all__ = [

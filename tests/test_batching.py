@@ -12,8 +12,8 @@ from skbert.batching import (
     prediction_rows,
     prediction_tokens,
 )
+from skbert.inputs.targets import encode_targets
 from skbert.padding import Padding
-from skbert.targets import encode_targets
 
 
 def labelled(lengths, y=None, sample_weight=None):

@@ -25,7 +25,7 @@ from daemon_threads import in_threads
 from skbert import TransformerMultiLabelClassifier, TunedThresholdsClassifierCV
 from skbert.checks import check_scoring
 from skbert.epoch_states import EpochStates
-from skbert.targets import CONSTANT_LABELS, encode_targets
+from skbert.inputs.targets import CONSTANT_LABELS, encode_targets
 
 N_THREADS = 16
 TESTS = Path(__file__).parent

@@ -21,8 +21,8 @@ from skbert import (
     TransformerMultiLabelClassifier,
     multilabel_train_test_split,
 )
-from skbert.targets import CONSTANT_LABELS, encode_targets
-from skbert.texts import check_texts
+from skbert.inputs.targets import CONSTANT_LABELS, encode_targets
+from skbert.inputs.texts import check_texts
 
 TEXTS = ["See the invoice.", "", "Über 😀", "See the crash.", "a crash", "a bill"]
 Y = np.array([[1, 0, 1], [0, 0, 1], [1, 1, 0], [0, 0, 0], [0, 1, 0], [1, 0, 1]])

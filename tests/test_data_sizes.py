@@ -9,8 +9,8 @@ from scipy import sparse
 
 from doc_tables import read_table
 from skbert import TransformerMultiLabelClassifier
+from skbert.inputs.targets import CONSTANT_LABELS, encode_targets
 from skbert.streaming import CHUNK_SIZE, texts_per_chunk
-from skbert.targets import CONSTANT_LABELS, encode_targets
 
 TEXTS = ["See the invoice.", "", "Über 😀", "See the crash.", "a crash", "a bill"]
 Y = np.array([[1, 0, 1], [0, 0, 1], [1, 1, 0], [0, 0, 0], [0, 1, 0], [1, 0, 1]])

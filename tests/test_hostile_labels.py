@@ -17,7 +17,7 @@ from hypothesis.extra import numpy as numpy_strategies
 from scipy import sparse
 
 from skbert import TransformerMultiLabelClassifier
-from skbert.targets import CONSTANT_LABELS, encode_targets
+from skbert.inputs.targets import CONSTANT_LABELS, encode_targets
 
 # The same examples in every run, and nothing is written.
 quick = settings(derandomize=True, database=None, deadline=None, max_examples=40)

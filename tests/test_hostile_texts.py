@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from skbert import TransformerMultiLabelClassifier
-from skbert.texts import check_texts
+from skbert.inputs.texts import check_texts
 from skbert.tokenization import tokenize
 
 # The same examples in every run, and nothing is written.

@@ -13,11 +13,11 @@ import skbert.net
 from skbert.batching import LabelledTokens
 from skbert.configuration import load_config
 from skbert.epoch_states import EpochStates
+from skbert.inputs.targets import encode_targets
 from skbert.losses import MultiLabelLoss
 from skbert.module import build_module
 from skbert.net import MultiLabelNet, TrainingSets
 from skbert.padding import Padding
-from skbert.targets import encode_targets
 from skbert.tokenization import tokenize
 from skbert.tokenizer import load_tokenizer
 

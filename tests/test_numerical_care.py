@@ -7,8 +7,8 @@ import pytest
 import torch
 from skorch.callbacks import Callback
 
+from skbert.inputs.targets import CONSTANT_LABELS, encode_targets
 from skbert.losses import MultiLabelLoss
-from skbert.targets import CONSTANT_LABELS, encode_targets
 
 LOSSES = ("bce", "focal", "asymmetric")
 # Powers of which the slope is infinite at 0, and those whose slope is nowhere 0.

@@ -3,9 +3,9 @@ import pytest
 import torch
 
 from skbert.batching import LabelledTokens, TrainingBatches
+from skbert.inputs.targets import encode_targets
 from skbert.padding import Padding
 from skbert.resident import ResidentSet
-from skbert.targets import encode_targets
 from skbert.tokenization import RaggedTokens
 
 needs_cuda = pytest.mark.skipif(

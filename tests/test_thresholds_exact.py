@@ -5,13 +5,13 @@ from itertools import product
 import numpy as np
 import pytest
 
+from skbert.inputs.targets import encode_targets
 from skbert.metrics import (
     nan_balanced_accuracy_score,
     nan_fbeta_score,
     nan_jaccard_score,
     nan_precision_score,
 )
-from skbert.targets import encode_targets
 from skbert.thresholds.curves import Domain, full_curve, thresholds_at
 from skbert.thresholds.exact import TuningData, best_per_label, best_shared
 from skbert.thresholds.objectives import count, resolve_objective

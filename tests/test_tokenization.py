@@ -6,7 +6,7 @@ from tokenizers import Regex, pre_tokenizers
 from transformers import AutoTokenizer
 
 from skbert import tokenization
-from skbert.texts import check_texts
+from skbert.inputs.texts import check_texts
 from skbert.tokenization import tokenize
 from skbert.tokenizer import load_tokenizer
 

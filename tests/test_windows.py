@@ -11,11 +11,11 @@ from sklearn.metrics import log_loss
 from skbert import TransformerMultiLabelClassifier
 from skbert.batching import LabelledTokens, TrainingBatches
 from skbert.inference import Predictor, _parts
+from skbert.inputs.targets import encode_targets
 from skbert.losses import MultiLabelLoss
 from skbert.padding import Padding
 from skbert.resident import ResidentSet
 from skbert.step import TrainingStep, linear_schedule
-from skbert.targets import encode_targets
 from skbert.tokenization import RaggedTokens, WindowedTokens
 from skbert.windows import Windows
 

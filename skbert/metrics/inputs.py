@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
 
-from skbert.targets import Targets, encode_targets
+from skbert.inputs.targets import Targets, encode_targets
 
 __all__ = [
     "Matrix",

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from skbert.inputs.targets import Targets
 from skbert.metrics.counts import (
     nan_f1_score,
     nan_precision_score,
@@ -15,7 +16,6 @@ from skbert.metrics.counts import (
 )
 from skbert.metrics.inputs import Matrix, check_scores, check_truth_and_weight
 from skbert.metrics.ranking import nan_average_precision_score
-from skbert.targets import Targets
 
 __all__ = ["multilabel_report"]
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.metrics import ndcg_score
 
+from skbert.inputs.targets import Targets
 from skbert.metrics.inputs import (
     Matrix,
     check_scores,
@@ -17,7 +18,6 @@ from skbert.metrics.inputs import (
     weights_of_known_rows,
 )
 from skbert.metrics.ranking import rank_unknown_last
-from skbert.targets import Targets
 
 __all__ = ["nan_ndcg_score", "precision_at_k", "recall_at_k"]
 

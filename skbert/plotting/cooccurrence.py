@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from skbert.inputs.targets import encode_targets
 from skbert.plotting.canvas import (
     Display,
     add_colorbar,
@@ -23,7 +24,6 @@ from skbert.plotting.names import (
     name_rows,
     name_width,
 )
-from skbert.targets import encode_targets
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from skbert.inputs.targets import Targets
 from skbert.metrics import (
     nan_average_precision_score,
     nan_f1_score,
@@ -35,7 +36,6 @@ from skbert.plotting.predictions import (
     predictions_of,
     truth_for,
 )
-from skbert.targets import Targets
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

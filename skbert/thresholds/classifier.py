@@ -24,6 +24,8 @@ from skbert.folds import (
     held_out_scores,
     make_splits,
 )
+from skbert.inputs.arguments import check_sample_weight
+from skbert.inputs.targets import Targets, encode_targets
 from skbert.outputs import (
     MultiLabelOutputMixin,
     check_label_order,
@@ -31,8 +33,6 @@ from skbert.outputs import (
 )
 from skbert.responses import positive_scores, response_method_of
 from skbert.routing import route_fit_params
-from skbert.sample_weight import check_sample_weight
-from skbert.targets import Targets, encode_targets
 from skbert.thresholds.holders import with_thresholds
 from skbert.thresholds.tuner import TunedThresholds, make_tuner, tuning_parts
 from skbert.thresholds.tuning import DEFAULT_SHRINKAGE

@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
-from skbert.targets import Targets
+from skbert.inputs.targets import Targets
 from skbert.thresholds.curves import Curve, Domain, full_curve, thresholds_at
 from skbert.thresholds.objectives import Counts, Objective
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from skbert.targets import Targets
+from skbert.inputs.targets import Targets
 
 __all__ = ["Counts", "Objective", "count", "objective_names", "resolve_objective"]
 

@@ -10,8 +10,8 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from skbert.folds import HeldOut
+from skbert.inputs.targets import Targets
 from skbert.scoring import resolve_scoring
-from skbert.targets import Targets
 from skbert.thresholds.exact import (
     TuningData,
     best_per_label,

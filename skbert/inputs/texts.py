@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from skbert.tables import column_names, first_column, hint_to_collect, shown
+from skbert.inputs.tables import column_names, first_column, hint_to_collect, shown
 
 __all__ = ["as_list", "check_text", "check_texts"]
 

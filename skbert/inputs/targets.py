@@ -14,7 +14,7 @@ import pandas as pd
 from scipy import sparse
 from sklearn.utils.multiclass import type_of_target
 
-from skbert.tables import column_names, hint_to_collect, shown
+from skbert.inputs.tables import column_names, hint_to_collect, shown
 
 __all__ = [
     "CONSTANT_LABELS",

@@ -3,7 +3,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from skbert.tables import column_names, first_column, hint_to_collect, shown
+from skbert.inputs.tables import column_names, first_column, hint_to_collect, shown
 
 COLUMNS = {"text": ["a", "b"], "é 1": ["c", "d"]}
 

@@ -6,7 +6,7 @@ import torch
 from scipy import sparse
 from scipy.special import expit
 
-from skbert.targets import encode_targets, warn_of_constant_labels
+from skbert.inputs.targets import encode_targets, warn_of_constant_labels
 
 Y = np.array([[1, 0, 1], [0, 0, 1], [1, 1, 0], [0, 0, 0]])
 

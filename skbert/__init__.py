@@ -18,9 +18,9 @@ if TYPE_CHECKING:  # what type checkers and editors see
         TransformerMultiLabelClassifier as TransformerMultiLabelClassifier,
     )
     from skbert.comparison import compare as compare
-    from skbert.datasets import fetch_goemotions as fetch_goemotions
-    from skbert.datasets import make_emails as make_emails
-    from skbert.datasets import read_csv as read_csv
+    from skbert.datasets.csv import fetch_goemotions as fetch_goemotions
+    from skbert.datasets.csv import make_emails as make_emails
+    from skbert.datasets.csv import read_csv as read_csv
     from skbert.folder import ModelFormatError as ModelFormatError
     from skbert.metrics import multilabel_log_loss as multilabel_log_loss
     from skbert.metrics import multilabel_report as multilabel_report

@@ -5,9 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skbert import goemotions
-from skbert.datasets import fetch_goemotions
-from skbert.downloads import PublishedFile
+from skbert.datasets import fetch_goemotions, goemotions
+from skbert.datasets.downloads import PublishedFile
 
 # The last text has line separators that end no line, and no label but "neutral".
 LINES = {

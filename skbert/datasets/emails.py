@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from skbert import _email_phrases as phrases
+from skbert.datasets import phrases as phrases
 
 __all__ = ["LABELS", "Writer", "write_email"]
 

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch, check_random_state
 
-from skbert._emails import LABELS, Writer, write_email
-from skbert.goemotions import fetch_goemotions
+from skbert.datasets.emails import LABELS, Writer, write_email
+from skbert.datasets.goemotions import fetch_goemotions
 
 __all__ = ["fetch_goemotions", "make_emails", "read_csv"]
 

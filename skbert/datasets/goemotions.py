@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
 
-from skbert.downloads import PublishedFile, read_published
+from skbert.datasets.downloads import PublishedFile, read_published
 
 __all__ = ["fetch_goemotions"]
 

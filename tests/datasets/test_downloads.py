@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from skbert.downloads import PublishedFile, read_published
+from skbert.datasets.downloads import PublishedFile, read_published
 
 CONTENT = "".join(f"line {i}\n" for i in range(50_000)).encode()
 
@@ -198,7 +198,7 @@ def test_a_damaged_file_is_named_and_left_alone(serve, tmp_path):
 CHILD = """
 import signal, sys
 from pathlib import Path
-from skbert.downloads import PublishedFile, read_published
+from skbert.datasets.downloads import PublishedFile, read_published
 
 # A shell that starts a job in the background lets it ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -13,9 +13,9 @@ from sklearn.metrics import f1_score
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 
-from skbert import _email_phrases as phrases
-from skbert._emails import Writer
 from skbert.datasets import make_emails, read_csv
+from skbert.datasets import phrases as phrases
+from skbert.datasets.emails import Writer
 from skbert.model_selection import multilabel_train_test_split
 
 
@@ -251,7 +251,7 @@ def test_make_emails_quotes_messages_that_do_not_count():
 
 def test_make_emails_is_the_same_for_the_same_seed_in_every_process():
     code = (
-        "from skbert.datasets import make_emails; import hashlib;"
+        "from skbert.datasets.csv import make_emails; import hashlib;"
         "b = make_emails(50, random_state=3);"
         "content = chr(0).join(b.data) + b.target.to_csv();"
         "print(hashlib.sha256(content.encode()).hexdigest())"

@@ -20,13 +20,13 @@ import numpy as np
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from skbert.batching import Batch
 from skbert.checkpoint import DEFAULT_MODEL, open_checkpoint
 from skbert.configuration import load_config
 from skbert.losses import MultiLabelLoss
 from skbert.module import build_module
 from skbert.step import TrainingStep, linear_schedule, parameter_groups
 from skbert.structure import freeze
+from skbert.tokens.batching import Batch
 
 N_LABELS = 28
 

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from inputs import few_texts
 from skorch.callbacks import Callback
 from timing import Clock
 from transformers import (
@@ -29,10 +28,11 @@ from transformers import (
     default_data_collator,
 )
 
+from inputs import few_texts
 from skbert import TransformerMultiLabelClassifier
 from skbert.checkpoint import open_checkpoint
 from skbert.runtime.quiet import quiet_transformers
-from skbert.tokenization import tokenize
+from skbert.tokens.tokenization import tokenize
 
 
 @dataclass(frozen=True)

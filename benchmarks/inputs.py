@@ -18,7 +18,7 @@ from transformers import AutoTokenizer
 
 from skbert.checkpoint import DEFAULT_MODEL, open_checkpoint
 from skbert.runtime.quiet import quiet_transformers
-from skbert.tokenization import tokenize
+from skbert.tokens.tokenization import tokenize
 
 # Common words: one token each of BERT's vocabulary, and of those made here.
 WORDS = (

@@ -37,12 +37,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from inputs import few_texts, make_labels, make_texts, model_folder
 from scipy.special import expit
 from timing import Table
 
+from inputs import few_texts, make_labels, make_texts, model_folder
 from skbert import TransformerMultiLabelClassifier
-from skbert.batching import prediction_tokens
+from skbert.tokens.batching import prediction_tokens
 
 N_LABELS = 10
 MAX_LENGTH = 128

@@ -13,10 +13,10 @@ from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from skbert.configuration import load_config
 from skbert.folder import ModelFormatError, check_folder, count_weights, read_json
-from skbert.padding import Padding
 from skbert.runtime.quiet import quiet_transformers
 from skbert.structure import EncoderStructure, encoder_structure
 from skbert.tokenizer import load_tokenizer
+from skbert.tokens.padding import Padding
 
 __all__ = [
     "DEFAULT_MODEL",

@@ -14,7 +14,7 @@ from skbert.inputs.targets import Targets
 from skbert.losses import LOSSES
 from skbert.outputs import check_thresholds
 from skbert.scoring import resolve_scoring, undefined_scores_ignored
-from skbert.windows import Windows, window_params
+from skbert.tokens.windows import Windows, window_params
 
 __all__ = [
     "check_against_checkpoint",

@@ -26,7 +26,7 @@ from skbert.runtime.fresh_thread import in_fresh_thread
 from skbert.runtime.memory import memory_errors
 from skbert.runtime.torch_modes import modes_kept
 from skbert.structure import encoder_structure
-from skbert.tokenization import tokenize
+from skbert.tokens.tokenization import tokenize
 from skbert.training import prediction_net, train
 
 __all__ = ["TransformerMultiLabelClassifier"]

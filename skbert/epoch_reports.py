@@ -8,7 +8,7 @@ import numpy as np
 from skorch.callbacks import Callback
 
 from skbert.checkpoint import open_checkpoint
-from skbert.tokenization import Tokens, tokenize
+from skbert.tokens.tokenization import Tokens, tokenize
 
 __all__ = ["EpochReports", "tokens_for"]
 

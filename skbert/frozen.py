@@ -17,11 +17,11 @@ from tqdm import tqdm
 
 from skbert.frozen_part import FrozenEncoder, FrozenLayers, frozen_part
 from skbert.module import MultiLabelModule
-from skbert.padding import Padding, columns
 from skbert.prediction_batches import PredictionBatches
 from skbert.runtime.device import autocast, storage_dtype
 from skbert.structure import encoder_layers
-from skbert.tokenization import RaggedTokens
+from skbert.tokens.padding import Padding, columns
+from skbert.tokens.tokenization import RaggedTokens
 
 __all__ = ["FrozenStates", "frozen_states"]
 

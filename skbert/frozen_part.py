@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from skbert.module import MeanPoolingClassifier, MultiLabelModule
-from skbert.padding import Padding, pad
 from skbert.runtime.device import autocast
 from skbert.runtime.randomness import isolated_random_state
 from skbert.structure import encoder_layers
-from skbert.tokenization import RaggedTokens
+from skbert.tokens.padding import Padding, pad
+from skbert.tokens.tokenization import RaggedTokens
 
 __all__ = ["FrozenEncoder", "FrozenLayers", "frozen_part", "replaced"]
 

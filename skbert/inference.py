@@ -10,10 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skbert.batching import prediction_tokens, sent
-from skbert.few_shapes import forward_in_few_shapes
 from skbert.graphs import GraphedForward
-from skbert.padding import Padding
 from skbert.prediction_batches import PredictionBatches
 from skbert.runtime.cuda_graphs import Recorder
 from skbert.runtime.device import autocast
@@ -21,7 +18,10 @@ from skbert.runtime.fresh_thread import compute_somewhere
 from skbert.runtime.memory import is_out_of_memory
 from skbert.runtime.quiet import quiet_transformers
 from skbert.runtime.torch_modes import modes_kept
-from skbert.tokenization import RaggedTokens, Tokens
+from skbert.tokens.batching import prediction_tokens, sent
+from skbert.tokens.few_shapes import forward_in_few_shapes
+from skbert.tokens.padding import Padding
+from skbert.tokens.tokenization import RaggedTokens, Tokens
 
 __all__ = ["Predictor", "working_precision"]
 

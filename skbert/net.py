@@ -14,7 +14,6 @@ from torch import Tensor
 from torch.nn.utils import get_total_norm
 from tqdm import tqdm
 
-from skbert.batching import Batch, LabelledTokens, TrainingBatches
 from skbert.best_weights import BestWeights
 from skbert.compiled import worth_compiling
 from skbert.epoch_states import EpochStates
@@ -24,7 +23,6 @@ from skbert.graphs import GraphedStep, with_graphs
 from skbert.inference import Predictor, working_precision
 from skbert.module import MultiLabelModule
 from skbert.optimizer import continue_optimizer, make_optimizer
-from skbert.padding import Padding
 from skbert.resident import ResidentSet
 from skbert.runtime.cuda_graphs import CudaRecorder
 from skbert.runtime.device import device_here, resolve_precision, storage_dtype
@@ -34,7 +32,9 @@ from skbert.runtime.torch_modes import modes_kept
 from skbert.stand_ins import StandIns
 from skbert.step import TrainingStep, linear_schedule
 from skbert.structure import freeze
-from skbert.tokenization import Tokens
+from skbert.tokens.batching import Batch, LabelledTokens, TrainingBatches
+from skbert.tokens.padding import Padding
+from skbert.tokens.tokenization import Tokens
 from skbert.training_state import put_back, take_state
 from skbert.validation import validation_scores
 

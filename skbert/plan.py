@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from skbert import checks
-from skbert.batching import LabelledTokens
 from skbert.checkpoint import Checkpoint, open_checkpoint
 from skbert.epoch_states import check_checkpoint_dir
 from skbert.inputs.arguments import check_sample_weight
@@ -21,7 +20,8 @@ from skbert.net import TrainingSets
 from skbert.runtime.device import resolve_device, resolve_precision
 from skbert.runtime.randomness import draw_seed
 from skbert.settings import FitSettings, resolve_settings
-from skbert.tokenization import Tokens, tokenize
+from skbert.tokens.batching import LabelledTokens
+from skbert.tokens.tokenization import Tokens, tokenize
 
 __all__ = ["FitPlan", "plan_fit"]
 

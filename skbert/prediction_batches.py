@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skbert.batching import prediction_rows, prediction_tokens, sent
-from skbert.padding import Padding, pad
 from skbert.runtime.cuda_graphs import give_back_memory
 from skbert.runtime.fresh_thread import compute_somewhere
 from skbert.runtime.memory import is_out_of_memory
 from skbert.runtime.shared_threads import in_shared_thread
-from skbert.tokenization import RaggedTokens
+from skbert.tokens.batching import prediction_rows, prediction_tokens, sent
+from skbert.tokens.padding import Padding, pad
+from skbert.tokens.tokenization import RaggedTokens
 
 __all__ = ["PredictionBatches"]
 

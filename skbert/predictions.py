@@ -21,7 +21,7 @@ from skbert.streaming import (
     slices,
     texts_per_chunk,
 )
-from skbert.tokenization import tokenize
+from skbert.tokens.tokenization import tokenize
 
 __all__ = ["TextPredictionMixin"]
 

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skbert.batching import LabelledTokens, sent
-from skbert.padding import Padding
+from skbert.tokens.batching import LabelledTokens, sent
+from skbert.tokens.padding import Padding
 
 __all__ = ["ResidentSet"]
 

@@ -14,11 +14,11 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from skbert.batching import Batch
 from skbert.runtime.cuda_graphs import give_back_memory
 from skbert.runtime.device import autocast
 from skbert.runtime.fresh_thread import in_fresh_thread
 from skbert.runtime.memory import is_out_of_memory, is_refused_by_thread
+from skbert.tokens.batching import Batch
 
 __all__ = ["TrainingStep", "linear_schedule", "parameter_groups"]
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from skbert.inputs.texts import as_list, check_text
 from skbert.runtime.memory import memory_errors
-from skbert.tokenization import Tokens
+from skbert.tokens.tokenization import Tokens
 
 __all__ = [
     "CHUNK_SIZE",

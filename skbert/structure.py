@@ -13,8 +13,8 @@ from torch.overrides import TorchFunctionMode
 from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 
 from skbert.folder import ModelFormatError, WeightCount
-from skbert.padding import Padding
 from skbert.runtime.fresh_thread import in_fresh_thread
+from skbert.tokens.padding import Padding
 
 __all__ = [
     "PROBE_LENGTH",

@@ -19,7 +19,6 @@ from skbert.epoch_states import EpochStates
 from skbert.losses import MultiLabelLoss, balanced_pos_weight
 from skbert.module import MultiLabelModule, build_module
 from skbert.net import MultiLabelNet
-from skbert.padding import Padding
 from skbert.plan import FitPlan
 from skbert.runtime.device import resolve_precision
 from skbert.runtime.fingerprint import fingerprint
@@ -28,6 +27,7 @@ from skbert.runtime.fresh_thread import in_fresh_thread
 from skbert.runtime.quiet import quiet_transformers
 from skbert.runtime.randomness import isolated_random_state
 from skbert.runtime.torch_modes import with_gradients
+from skbert.tokens.padding import Padding
 
 __all__ = ["prediction_net", "train"]
 

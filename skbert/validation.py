@@ -9,8 +9,8 @@ import torch
 from scipy.special import expit
 from torch import nn
 
-from skbert.batching import LabelledTokens
 from skbert.scoring import resolve_scoring
+from skbert.tokens.batching import LabelledTokens
 
 __all__ = ["validation_scores"]
 

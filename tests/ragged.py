@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skbert.tokenization import RaggedTokens
+from skbert.tokens.tokenization import RaggedTokens
 
 
 def ragged(lengths):

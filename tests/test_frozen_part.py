@@ -8,9 +8,9 @@ from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassificati
 
 from skbert.frozen_part import FrozenEncoder, FrozenLayers, frozen_part
 from skbert.module import MeanPoolingClassifier, NativeClassifier
-from skbert.padding import Padding, pad
 from skbert.structure import freeze
-from skbert.tokenization import RaggedTokens
+from skbert.tokens.padding import Padding, pad
+from skbert.tokens.tokenization import RaggedTokens
 
 COMMON = {
     "vocab_size": 90,

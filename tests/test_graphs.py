@@ -18,12 +18,12 @@ import torch
 from torch import nn
 
 import skbert.graphs
-from skbert.batching import Batch
 from skbert.compiled import MOST_LENGTHS, CompiledLayers
 from skbert.graphs import GraphedForward, GraphedStep, with_graphs
 from skbert.losses import MultiLabelLoss
 from skbert.runtime.cuda_graphs import CudaRecorder, RecordingError
 from skbert.step import TrainingStep, linear_schedule
+from skbert.tokens.batching import Batch
 
 CPU = torch.device("cpu")
 

@@ -16,7 +16,7 @@ from transformers import AutoTokenizer
 
 from skbert import TransformerMultiLabelClassifier
 from skbert.inputs.texts import check_texts
-from skbert.tokenization import tokenize
+from skbert.tokens.tokenization import tokenize
 
 # The same examples in every run, and nothing is written.
 quick = settings(derandomize=True, database=None, deadline=None, max_examples=40)

@@ -4,8 +4,8 @@ import torch
 from torch import nn
 
 from skbert.inference import Predictor, working_precision
-from skbert.padding import Padding
-from skbert.tokenization import RaggedTokens
+from skbert.tokens.padding import Padding
+from skbert.tokens.tokenization import RaggedTokens
 
 CPU = torch.device("cpu")
 

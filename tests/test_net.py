@@ -10,16 +10,16 @@ import torch
 from skorch.callbacks import Callback
 
 import skbert.net
-from skbert.batching import LabelledTokens
 from skbert.configuration import load_config
 from skbert.epoch_states import EpochStates
 from skbert.inputs.targets import encode_targets
 from skbert.losses import MultiLabelLoss
 from skbert.module import build_module
 from skbert.net import MultiLabelNet, TrainingSets
-from skbert.padding import Padding
-from skbert.tokenization import tokenize
 from skbert.tokenizer import load_tokenizer
+from skbert.tokens.batching import LabelledTokens
+from skbert.tokens.padding import Padding
+from skbert.tokens.tokenization import tokenize
 
 
 @pytest.fixture

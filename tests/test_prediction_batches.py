@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import torch
 
-from skbert.padding import Padding
 from skbert.prediction_batches import PredictionBatches
-from skbert.tokenization import RaggedTokens
+from skbert.tokens.padding import Padding
+from skbert.tokens.tokenization import RaggedTokens
 
 CPU = torch.device("cpu")
 

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from skbert.batching import LabelledTokens, TrainingBatches
 from skbert.inputs.targets import encode_targets
-from skbert.padding import Padding
 from skbert.resident import ResidentSet
-from skbert.tokenization import RaggedTokens
+from skbert.tokens.batching import LabelledTokens, TrainingBatches
+from skbert.tokens.padding import Padding
+from skbert.tokens.tokenization import RaggedTokens
 
 needs_cuda = pytest.mark.skipif(
     not torch.cuda.is_available(), reason="needs a CUDA device"

@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import nn
 
-from skbert.batching import Batch
 from skbert.losses import MultiLabelLoss
 from skbert.stand_ins import StandIns
 from skbert.step import TrainingStep, linear_schedule, parameter_groups
-from skbert.windows import Windows
+from skbert.tokens.batching import Batch
+from skbert.tokens.windows import Windows
 
 
 class Bag(nn.Module):

@@ -9,15 +9,15 @@ import torch
 from sklearn.metrics import log_loss
 
 from skbert import TransformerMultiLabelClassifier
-from skbert.batching import LabelledTokens, TrainingBatches
 from skbert.inference import Predictor, _parts
 from skbert.inputs.targets import encode_targets
 from skbert.losses import MultiLabelLoss
-from skbert.padding import Padding
 from skbert.resident import ResidentSet
 from skbert.step import TrainingStep, linear_schedule
-from skbert.tokenization import RaggedTokens, WindowedTokens
-from skbert.windows import Windows
+from skbert.tokens.batching import LabelledTokens, TrainingBatches
+from skbert.tokens.padding import Padding
+from skbert.tokens.tokenization import RaggedTokens, WindowedTokens
+from skbert.tokens.windows import Windows
 
 CPU = torch.device("cpu")
 COUNTS = [1, 3, 2]

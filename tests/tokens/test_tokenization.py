@@ -5,10 +5,10 @@ from scipy import sparse
 from tokenizers import Regex, pre_tokenizers
 from transformers import AutoTokenizer
 
-from skbert import tokenization
 from skbert.inputs.texts import check_texts
-from skbert.tokenization import tokenize
 from skbert.tokenizer import load_tokenizer
+from skbert.tokens import tokenization
+from skbert.tokens.tokenization import tokenize
 
 TEXTS = ["The invoice is attached.", "", "Hello again, this is a note."]
 

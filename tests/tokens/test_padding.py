@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from ragged import ragged
-from skbert.padding import Padding, pad
+from skbert.tokens.padding import Padding, pad
 
 
 def test_padding_goes_to_the_longest_of_the_batch():

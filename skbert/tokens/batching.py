@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 from skbert.inputs.targets import Targets
-from skbert.padding import Padding, pad
-from skbert.tokenization import RaggedTokens, Tokens
-from skbert.windows import Windows
+from skbert.tokens.padding import Padding, pad
+from skbert.tokens.tokenization import RaggedTokens, Tokens
+from skbert.tokens.windows import Windows
 
 __all__ = [
     "Batch",

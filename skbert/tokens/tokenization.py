@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from skbert.windows import Windows
+from skbert.tokens.windows import Windows
 
 __all__ = [
     "RaggedTokens",

@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from skbert import TransformerMultiLabelClassifier
-from skbert.few_shapes import forward_in_few_shapes
-from skbert.padding import Padding
+from skbert.tokens.few_shapes import forward_in_few_shapes
+from skbert.tokens.padding import Padding
 
 
 @pytest.fixture

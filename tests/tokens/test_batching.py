@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from ragged import ragged
-from skbert.batching import (
+from skbert.inputs.targets import encode_targets
+from skbert.tokens.batching import (
     LabelledTokens,
     TrainingBatches,
     prediction_rows,
     prediction_tokens,
 )
-from skbert.inputs.targets import encode_targets
-from skbert.padding import Padding
+from skbert.tokens.padding import Padding
 
 
 def labelled(lengths, y=None, sample_weight=None):

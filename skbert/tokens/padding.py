@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from skbert.tokenization import RaggedTokens
+from skbert.tokens.tokenization import RaggedTokens
 
 __all__ = ["Padding", "columns", "pad"]
 

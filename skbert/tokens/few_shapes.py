@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from skbert.padding import Padding
+from skbert.tokens.padding import Padding
 
 __all__ = ["forward_in_few_shapes"]
 

@@ -24,6 +24,10 @@ if TYPE_CHECKING:  # what type checkers and editors see
     from skbert.folder import ModelFormatError as ModelFormatError
     from skbert.metrics import multilabel_log_loss as multilabel_log_loss
     from skbert.metrics import multilabel_report as multilabel_report
+    from skbert.metrics.scorers import get_multilabel_scorer as get_multilabel_scorer
+    from skbert.metrics.scorers import (
+        get_multilabel_scorer_names as get_multilabel_scorer_names,
+    )
     from skbert.model_selection import (
         MultilabelStratifiedKFold as MultilabelStratifiedKFold,
     )
@@ -39,10 +43,6 @@ if TYPE_CHECKING:  # what type checkers and editors see
     from skbert.plotting import ThresholdDisplay as ThresholdDisplay
     from skbert.plotting import TrainingHistoryDisplay as TrainingHistoryDisplay
     from skbert.plotting import TunedThresholdsDisplay as TunedThresholdsDisplay
-    from skbert.scoring import get_multilabel_scorer as get_multilabel_scorer
-    from skbert.scoring import (
-        get_multilabel_scorer_names as get_multilabel_scorer_names,
-    )
     from skbert.search import CrossValidationObjective as CrossValidationObjective
     from skbert.study import open_study as open_study
     from skbert.study import run_trials as run_trials

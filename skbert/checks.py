@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike
 from skbert.checkpoint import Checkpoint
 from skbert.inputs.targets import Targets
 from skbert.losses import LOSSES
+from skbert.metrics.scorers import resolve_scoring, undefined_scores_ignored
 from skbert.outputs import check_thresholds
-from skbert.scoring import resolve_scoring, undefined_scores_ignored
 from skbert.tokens.windows import Windows, window_params
 
 __all__ = [

@@ -15,8 +15,8 @@ from sklearn.utils.validation import check_consistent_length
 
 from skbert.folds import FoldTask, Split, check_all_rows, make_splits
 from skbert.inputs.targets import encode_targets
+from skbert.metrics.scorers import resolve_scoring
 from skbert.responses import predicted_matrix, response_method_of
-from skbert.scoring import resolve_scoring
 from skbert.thresholds import TunedThresholdsClassifierCV
 from skbert.thresholds.objectives import objective_names
 

@@ -23,10 +23,10 @@ from skbert.classifier import TransformerMultiLabelClassifier
 from skbert.epoch_reports import EpochReports, tokens_for
 from skbert.folds import check_all_rows, make_splits
 from skbert.inputs.targets import Targets, encode_targets
+from skbert.metrics.scorers import resolve_scoring
 from skbert.responses import positive_scores, predicted_matrix
 from skbert.runtime.fingerprint import fingerprint
 from skbert.runtime.interrupt import interrupts_raised
-from skbert.scoring import resolve_scoring
 from skbert.search_folds import check_folds, describe_fold
 from skbert.search_space import check_space, most_epochs, split_steps, suggest_params
 from skbert.study import NOT_RUN
@@ -64,7 +64,7 @@ class CrossValidationObjective:
         of one stratified held-out part. The splits are made once, here, and are the
         same for all trials.
     scoring : str or callable, default="average_precision"
-        As of :func:`skbert.scoring.resolve_scoring`; greater is better.
+        As of :func:`skbert.metrics.scorers.resolve_scoring`; greater is better.
     random_state : int, default=None
         Seed of the folds that a number `cv` makes. None is 0, so that several
         processes have the same folds.

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from skbert.inputs.targets import Targets
-from skbert.scoring import undefined_scores_ignored
+from skbert.metrics.scorers import undefined_scores_ignored
 
 __all__ = ["Fold", "check_folds", "describe_fold"]
 
@@ -33,7 +33,7 @@ def check_folds(
     scoring : str or callable
         What the user calls `score`; a callable is not tried: it may count its calls.
     score : callable
-        Of :func:`skbert.scoring.resolve_scoring`.
+        Of :func:`skbert.metrics.scorers.resolve_scoring`.
 
     Raises
     ------

@@ -9,7 +9,7 @@ import torch
 from scipy.special import expit
 from torch import nn
 
-from skbert.scoring import resolve_scoring
+from skbert.metrics.scorers import resolve_scoring
 from skbert.tokens.batching import LabelledTokens
 
 __all__ = ["validation_scores"]

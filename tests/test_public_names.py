@@ -19,7 +19,7 @@ MODULES = (
     "skbert.metrics",
     "skbert.model_selection",
     "skbert.plotting",
-    "skbert.scoring",
+    "skbert.metrics.scorers",
     "skbert.search",
     "skbert.study",
     "skbert.thresholds",

@@ -11,7 +11,7 @@ from sklearn.utils import check_random_state
 
 from skbert.folds import HeldOut
 from skbert.inputs.targets import Targets
-from skbert.scoring import resolve_scoring
+from skbert.metrics.scorers import resolve_scoring
 from skbert.thresholds.exact import (
     TuningData,
     best_per_label,

@@ -1,4 +1,4 @@
-"""Tests of skbert.scoring."""
+"""Tests of skbert.metrics.scorers."""
 
 import pickle
 from functools import partial
@@ -37,12 +37,12 @@ from skbert.metrics import (
     precision_at_k,
     recall_at_k,
 )
-from skbert.model_selection import MultilabelStratifiedKFold
-from skbert.scoring import (
+from skbert.metrics.scorers import (
     get_multilabel_scorer,
     get_multilabel_scorer_names,
     resolve_scoring,
 )
+from skbert.model_selection import MultilabelStratifiedKFold
 
 NAMES = get_multilabel_scorer_names()
 RANKS_LABELS = [name for name in NAMES if name.startswith("ndcg")]

@@ -57,7 +57,7 @@ def undefined_scores_ignored() -> AbstractContextManager[None]:
     Examples
     --------
     >>> from sklearn.metrics import f1_score
-    >>> from skbert.scoring import undefined_scores_ignored
+    >>> from skbert.metrics.scorers import undefined_scores_ignored
     >>> with undefined_scores_ignored():
     ...     f1_score([0, 0], [0, 0])
     0.0
@@ -177,7 +177,7 @@ def get_multilabel_scorer(name: str) -> Callable[..., float]:
 
     See Also
     --------
-    skbert.scoring.resolve_scoring : The same names as functions of arrays.
+    skbert.metrics.scorers.resolve_scoring : The same names as functions of arrays.
 
     Notes
     -----
@@ -201,7 +201,7 @@ def get_multilabel_scorer(name: str) -> Callable[..., float]:
     >>> from sklearn.model_selection import cross_val_score
     >>> from skbert.baseline import make_tfidf_baseline
     >>> from skbert.model_selection import MultilabelStratifiedKFold
-    >>> from skbert.scoring import get_multilabel_scorer
+    >>> from skbert.metrics.scorers import get_multilabel_scorer
     >>> texts = ["the bill is wrong", "it crashes", "hello"] * 4
     >>> y = np.array([[1, 0], [0, 1], [0, 0]] * 4, dtype=float)
     >>> y[0, 1] = np.nan
@@ -236,7 +236,7 @@ def get_multilabel_scorer_names() -> list[str]:
 
     Examples
     --------
-    >>> from skbert.scoring import get_multilabel_scorer_names
+    >>> from skbert.metrics.scorers import get_multilabel_scorer_names
     >>> get_multilabel_scorer_names()[:3]
     ['accuracy', 'average_precision', 'average_precision_micro']
     """
@@ -309,7 +309,7 @@ def resolve_scoring(scoring: str | Callable[..., float]) -> Callable[..., float]
     Examples
     --------
     >>> import numpy as np
-    >>> from skbert.scoring import resolve_scoring
+    >>> from skbert.metrics.scorers import resolve_scoring
     >>> score = resolve_scoring("f1_micro")
     >>> y_true = np.array([[1, 0], [np.nan, 1]])
     >>> y_proba = np.array([[0.9, 0.2], [0.6, 0.4]])

@@ -31,10 +31,10 @@ from sklearn.utils.validation import (
     check_is_fitted,
 )
 
+from skbert.base.outputs import MultiLabelOutputMixin, check_thresholds
+from skbert.base.routing import route_fit_params
 from skbert.inputs.targets import Targets, encode_targets, warn_of_constant_labels
 from skbert.inputs.texts import check_texts
-from skbert.outputs import MultiLabelOutputMixin, check_thresholds
-from skbert.routing import route_fit_params
 
 __all__ = ["BinaryRelevanceClassifier", "make_tfidf_baseline"]
 

@@ -13,13 +13,13 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_method_params
 
+from skbert.base.responses import positive_scores
 from skbert.inputs.targets import Targets, constant_labels_told_elsewhere
 from skbert.model_selection import (
     MultilabelStratifiedKFold,
     RandomState,
     multilabel_train_test_split,
 )
-from skbert.responses import positive_scores
 from skbert.runtime.interrupt import interrupts_raised
 
 __all__ = [

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.special import expit
 from sklearn.utils.validation import check_is_fitted
 
-from skbert.outputs import MultiLabelOutputMixin
+from skbert.base.outputs import MultiLabelOutputMixin
 from skbert.streaming import (
     CHUNK_SIZE,
     chunk_logits,

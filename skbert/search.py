@@ -19,12 +19,12 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import FitFailedWarning
 from sklearn.utils import _safe_indexing, indexable
 
+from skbert.base.responses import positive_scores, predicted_matrix
 from skbert.classifier import TransformerMultiLabelClassifier
 from skbert.epoch_reports import EpochReports, tokens_for
 from skbert.folds import check_all_rows, make_splits
 from skbert.inputs.targets import Targets, encode_targets
 from skbert.metrics.scorers import resolve_scoring
-from skbert.responses import positive_scores, predicted_matrix
 from skbert.runtime.fingerprint import fingerprint
 from skbert.runtime.interrupt import interrupts_raised
 from skbert.search_folds import check_folds, describe_fold

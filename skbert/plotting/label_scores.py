@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from skbert.base.outputs import check_thresholds
 from skbert.inputs.targets import Targets
 from skbert.metrics import (
     nan_average_precision_score,
     nan_f1_score,
     nan_roc_auc_score,
 )
-from skbert.outputs import check_thresholds
 from skbert.plotting.bars import draw_bars, draw_dots, label_axes
 from skbert.plotting.canvas import (
     FEW,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from skbert.outputs import check_thresholds
+from skbert.base.outputs import check_thresholds
 from skbert.plotting.canvas import (
     FEW,
     GREY,

@@ -10,10 +10,10 @@ from numpy.typing import ArrayLike
 from scipy import sparse
 from sklearn.utils.validation import check_is_fitted
 
+from skbert.base.outputs import check_thresholds
+from skbert.base.responses import positive_scores
 from skbert.inputs.targets import Targets, encode_targets
-from skbert.outputs import check_thresholds
 from skbert.plotting.names import check_names
-from skbert.responses import positive_scores
 
 __all__ = [
     "LabelPredictions",

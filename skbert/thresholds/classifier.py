@@ -17,6 +17,13 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
+from skbert.base.outputs import (
+    MultiLabelOutputMixin,
+    check_label_order,
+    check_thresholds,
+)
+from skbert.base.responses import positive_scores, response_method_of
+from skbert.base.routing import route_fit_params
 from skbert.folds import (
     FoldTask,
     HeldOut,
@@ -26,13 +33,6 @@ from skbert.folds import (
 )
 from skbert.inputs.arguments import check_sample_weight
 from skbert.inputs.targets import Targets, encode_targets
-from skbert.outputs import (
-    MultiLabelOutputMixin,
-    check_label_order,
-    check_thresholds,
-)
-from skbert.responses import positive_scores, response_method_of
-from skbert.routing import route_fit_params
 from skbert.thresholds.holders import with_thresholds
 from skbert.thresholds.tuner import TunedThresholds, make_tuner, tuning_parts
 from skbert.thresholds.tuning import DEFAULT_SHRINKAGE

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
-from skbert.outputs import MultiLabelOutputMixin
+from skbert.base.outputs import MultiLabelOutputMixin
 
 __all__ = ["with_thresholds"]
 

@@ -12,10 +12,10 @@ from numpy.typing import ArrayLike
 from scipy.special import expit, logit
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
+from skbert.base.outputs import check_label_order
 from skbert.inputs.arguments import check_sample_weight
 from skbert.inputs.targets import Targets, encode_targets
 from skbert.metrics import Matrix
-from skbert.outputs import check_label_order
 from skbert.thresholds.curves import Domain
 from skbert.thresholds.exact import (
     TuningData,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from skbert.outputs import check_thresholds
+from skbert.base.outputs import check_thresholds
 
 
 def test_thresholds_that_are_no_numbers_are_refused():

@@ -4,7 +4,7 @@
 
 On the default model, for texts of several lengths: torch's attention with dropout (as
 checkpoints have it), without it by torch's flash kernel and by its plain products, and
-skbert's own products. `skbert.attention` and the default of `dropout` rest on it. The
+skbert's own products. `skbert.models.attention` and the default of `dropout` rest on it. The
 ways take turns, so that a slow moment of the machine hits all of them; printed are
 the best and the median time in milliseconds.
 """
@@ -20,12 +20,12 @@ import numpy as np
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from skbert.checkpoint import DEFAULT_MODEL, open_checkpoint
-from skbert.configuration import load_config
 from skbert.losses import MultiLabelLoss
-from skbert.module import build_module
+from skbert.models.architecture import freeze
+from skbert.models.checkpoint import DEFAULT_MODEL, open_checkpoint
+from skbert.models.configuration import load_config
+from skbert.models.module import build_module
 from skbert.step import TrainingStep, linear_schedule, parameter_groups
-from skbert.structure import freeze
 from skbert.tokens.batching import Batch
 
 N_LABELS = 28
@@ -46,7 +46,7 @@ def make_step(implementation: str, attention_dropout: float) -> TrainingStep:
     """Return a step of the default recipe."""
     folder = open_checkpoint(DEFAULT_MODEL).folder
     config = load_config(folder)
-    with mock.patch("skbert.module.set_dropout"):  # this script sets it
+    with mock.patch("skbert.models.module.set_dropout"):  # this script sets it
         config.attention_probs_dropout_prob = attention_dropout
         module, _ = build_module(folder, config, n_labels=N_LABELS, pooling="mean")
     module.encoder.set_attn_implementation(implementation)
@@ -91,7 +91,7 @@ def main() -> None:
         "batch  tokens " + "".join(f"{name:>16}" for name in WAYS) + "   (best/median)"
     )
     # At any length, so that the limit can be chosen.
-    with mock.patch("skbert.attention._LONGEST_PLAIN", 10**6):
+    with mock.patch("skbert.models.attention._LONGEST_PLAIN", 10**6):
         for batch_size, length, repetitions in SHAPES:
             batch = make_batch(batch_size, length)
             times: dict[str, list[float]] = {name: [] for name in WAYS}

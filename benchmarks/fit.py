@@ -46,7 +46,6 @@ from typing import NamedTuple
 import torch
 from fits import SkbertFit, Task, TrainerFit
 from flops import useful_flops
-from inputs import RANDOM_MODELS, model_folder, texts_and_labels, token_lengths
 from timing import (
     RATIO_COLUMNS,
     Table,
@@ -58,7 +57,8 @@ from timing import (
     take_turns,
 )
 
-from skbert.configuration import load_config
+from inputs import RANDOM_MODELS, model_folder, texts_and_labels, token_lengths
+from skbert.models.configuration import load_config
 from skbert.runtime.device import resolve_device, resolve_precision
 
 NOTEBOOK_BATCH_SIZE = 8

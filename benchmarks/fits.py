@@ -30,7 +30,7 @@ from transformers import (
 
 from inputs import few_texts
 from skbert import TransformerMultiLabelClassifier
-from skbert.checkpoint import open_checkpoint
+from skbert.models.checkpoint import open_checkpoint
 from skbert.runtime.quiet import quiet_transformers
 from skbert.tokens.tokenization import tokenize
 

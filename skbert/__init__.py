@@ -21,7 +21,6 @@ if TYPE_CHECKING:  # what type checkers and editors see
     from skbert.datasets.csv import fetch_goemotions as fetch_goemotions
     from skbert.datasets.csv import make_emails as make_emails
     from skbert.datasets.csv import read_csv as read_csv
-    from skbert.folder import ModelFormatError as ModelFormatError
     from skbert.metrics import multilabel_log_loss as multilabel_log_loss
     from skbert.metrics import multilabel_report as multilabel_report
     from skbert.metrics.scorers import get_multilabel_scorer as get_multilabel_scorer
@@ -34,6 +33,7 @@ if TYPE_CHECKING:  # what type checkers and editors see
     from skbert.model_selection import (
         multilabel_train_test_split as multilabel_train_test_split,
     )
+    from skbert.models.folder import ModelFormatError as ModelFormatError
     from skbert.plotting import ComparisonDisplay as ComparisonDisplay
     from skbert.plotting import LabelCooccurrenceDisplay as LabelCooccurrenceDisplay
     from skbert.plotting import LabelScoresDisplay as LabelScoresDisplay

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from skbert.frozen_part import replaced
-from skbert.structure import encoder_layers
+from skbert.models.architecture import encoder_layers
+from skbert.models.frozen_part import replaced
 
 __all__ = ["MOST_LENGTHS", "STEPS_TO_COMPILE", "CompiledLayers", "worth_compiling"]
 

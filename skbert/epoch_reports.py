@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from skorch.callbacks import Callback
 
-from skbert.checkpoint import open_checkpoint
+from skbert.models.checkpoint import open_checkpoint
 from skbert.tokens.tokenization import Tokens, tokenize
 
 __all__ = ["EpochReports", "tokens_for"]

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from skbert.frozen_part import FrozenEncoder, FrozenLayers, frozen_part
-from skbert.module import MultiLabelModule
+from skbert.models.architecture import encoder_layers
+from skbert.models.frozen_part import FrozenEncoder, FrozenLayers, frozen_part
+from skbert.models.module import MultiLabelModule
 from skbert.prediction_batches import PredictionBatches
 from skbert.runtime.device import autocast, storage_dtype
-from skbert.structure import encoder_layers
 from skbert.tokens.padding import Padding, columns
 from skbert.tokens.tokenization import RaggedTokens
 

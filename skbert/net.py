@@ -21,7 +21,8 @@ from skbert.epoch_table import discard, print_row
 from skbert.frozen import frozen_states
 from skbert.graphs import GraphedStep, with_graphs
 from skbert.inference import Predictor, working_precision
-from skbert.module import MultiLabelModule
+from skbert.models.architecture import freeze
+from skbert.models.module import MultiLabelModule
 from skbert.optimizer import continue_optimizer, make_optimizer
 from skbert.resident import ResidentSet
 from skbert.runtime.cuda_graphs import CudaRecorder
@@ -31,7 +32,6 @@ from skbert.runtime.interrupt import interrupts_are_raised, is_ctrl_c
 from skbert.runtime.torch_modes import modes_kept
 from skbert.stand_ins import StandIns
 from skbert.step import TrainingStep, linear_schedule
-from skbert.structure import freeze
 from skbert.tokens.batching import Batch, LabelledTokens, TrainingBatches
 from skbert.tokens.padding import Padding
 from skbert.tokens.tokenization import Tokens

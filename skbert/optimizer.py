@@ -7,7 +7,7 @@ from copy import deepcopy
 import torch
 from torch.optim import AdamW, Optimizer
 
-from skbert.module import MultiLabelModule
+from skbert.models.module import MultiLabelModule
 from skbert.step import parameter_groups
 
 __all__ = ["continue_optimizer", "make_optimizer"]

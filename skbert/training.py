@@ -17,7 +17,7 @@ from skbert import __version__
 from skbert.epoch_reports import EpochReports
 from skbert.epoch_states import EpochStates
 from skbert.losses import MultiLabelLoss, balanced_pos_weight
-from skbert.module import MultiLabelModule, build_module
+from skbert.models.module import MultiLabelModule, build_module
 from skbert.net import MultiLabelNet
 from skbert.plan import FitPlan
 from skbert.runtime.device import resolve_precision

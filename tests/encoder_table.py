@@ -1,4 +1,4 @@
-"""The table of docs/encoders.rst: what `test_encoders.py` holds every family to.
+"""The table of docs/encoders.rst: what `models/test_encoders.py` holds every family to.
 
 Each cell is a test. Run this file to write the table after a change::
 

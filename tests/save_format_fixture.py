@@ -1,4 +1,4 @@
-"""Save what test_persistence_formats.py loads: run it once per version of the format.
+"""Save what models/test_saved_formats.py loads: run it once per version of the format.
 
     PYTHONPATH=. python tests/save_format_fixture.py
 
@@ -15,7 +15,7 @@ import pandas as pd
 
 from checkpoints import make_checkpoint
 from skbert import TransformerMultiLabelClassifier
-from skbert.persistence import FORMAT_VERSION
+from skbert.models.persistence import FORMAT_VERSION
 
 FIXTURES = Path(__file__).resolve().parent / "fixtures"
 

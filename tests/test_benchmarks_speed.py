@@ -16,8 +16,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig
 
-from skbert.module import build_module
-from skbert.structure import freeze
+from skbert.models.architecture import freeze
+from skbert.models.module import build_module
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SCRIPTS = (

@@ -4,9 +4,9 @@ from torch import nn
 
 import skbert.compiled
 from skbert.compiled import CompiledLayers, worth_compiling
-from skbert.configuration import load_config
-from skbert.module import build_module
-from skbert.structure import encoder_layers
+from skbert.models.architecture import encoder_layers
+from skbert.models.configuration import load_config
+from skbert.models.module import build_module
 
 
 @pytest.fixture(autouse=True)

@@ -10,13 +10,13 @@ import torch
 from skorch.callbacks import Callback
 
 import skbert.net
-from skbert.configuration import load_config
 from skbert.epoch_states import EpochStates
 from skbert.inputs.targets import encode_targets
 from skbert.losses import MultiLabelLoss
-from skbert.module import build_module
+from skbert.models.configuration import load_config
+from skbert.models.module import build_module
+from skbert.models.tokenizer import load_tokenizer
 from skbert.net import MultiLabelNet, TrainingSets
-from skbert.tokenizer import load_tokenizer
 from skbert.tokens.batching import LabelledTokens
 from skbert.tokens.padding import Padding
 from skbert.tokens.tokenization import tokenize

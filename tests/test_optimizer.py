@@ -3,8 +3,8 @@ import copy
 import pytest
 import torch
 
-from skbert.configuration import load_config
-from skbert.module import build_module
+from skbert.models.configuration import load_config
+from skbert.models.module import build_module
 from skbert.optimizer import continue_optimizer, make_optimizer
 from skbert.step import linear_schedule
 

@@ -20,7 +20,7 @@ from skorch.callbacks import Callback
 from checkpoints import make_checkpoint
 from faults.fault import Fault
 from skbert import TransformerMultiLabelClassifier, make_emails
-from skbert.module import MultiLabelModule
+from skbert.models.module import MultiLabelModule
 
 __all__ = ["MEMORY_FAULTS"]
 

@@ -19,9 +19,9 @@ from skbert import (
     TunedThresholdsClassifierCV,
     compare,
 )
-from skbert.frozen_part import _give_back
+from skbert.models.architecture import encoder_structure
+from skbert.models.frozen_part import _give_back
 from skbert.runtime.interrupt import interrupts_are_raised, interrupts_raised, is_ctrl_c
-from skbert.structure import encoder_structure
 
 
 @pytest.fixture

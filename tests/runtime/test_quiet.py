@@ -4,7 +4,7 @@ import huggingface_hub.utils
 import pytest
 import transformers
 
-from skbert.checkpoint import open_checkpoint
+from skbert.models.checkpoint import open_checkpoint
 from skbert.runtime.quiet import quiet_transformers
 
 WITH_VOCABULARY = ("bert", "roberta", "deberta", "distilbert")

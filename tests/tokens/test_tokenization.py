@@ -6,7 +6,7 @@ from tokenizers import Regex, pre_tokenizers
 from transformers import AutoTokenizer
 
 from skbert.inputs.texts import check_texts
-from skbert.tokenizer import load_tokenizer
+from skbert.models.tokenizer import load_tokenizer
 from skbert.tokens import tokenization
 from skbert.tokens.tokenization import tokenize
 

@@ -126,7 +126,7 @@ CHILD = """
 import json, os, sys, urllib.request
 from pathlib import Path
 from skbert import TransformerMultiLabelClassifier
-from skbert.checkpoint import open_checkpoint, resolve_model
+from skbert.models.checkpoint import open_checkpoint, resolve_model
 
 def attempt(model, **options):
     try:

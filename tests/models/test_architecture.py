@@ -3,9 +3,9 @@ import torch
 from transformers import AutoConfig, AutoModel
 
 from checkpoints import MAX_LENGTH, N_LAYERS
-from skbert.configuration import load_config
-from skbert.module import build_module
-from skbert.structure import encoder_layers, encoder_structure, freeze
+from skbert.models.architecture import encoder_layers, encoder_structure, freeze
+from skbert.models.configuration import load_config
+from skbert.models.module import build_module
 
 FAMILIES = ("bert", "roberta", "deberta", "distilbert", "canine")
 TINY = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_heads": 2, "vocab_size": 50}

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from skbert.dropout import Dropout, use_fast_dropout
+from skbert.models.dropout import Dropout, use_fast_dropout
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])

@@ -18,8 +18,8 @@ import skbert.frozen
 from checkpoints import CANINE_MAX_LENGTH, CORPUS, FAMILIES, MAX_LENGTH
 from encoder_table import PAGE, answer, with_table
 from skbert import TransformerMultiLabelClassifier
-from skbert.folder import ModelFormatError
-from skbert.tokenizer import load_tokenizer
+from skbert.models.folder import ModelFormatError
+from skbert.models.tokenizer import load_tokenizer
 
 # The second of two layers, by each family's own name for it.
 TOP_LAYER = {

@@ -11,10 +11,10 @@ import transformers
 from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
 from transformers.utils import DummyObject  # type: ignore[attr-defined]
 
-from skbert.configuration import load_config
-from skbert.folder import ModelFormatError, check_text, read_json
+from skbert.models.configuration import load_config
+from skbert.models.folder import ModelFormatError, check_text, read_json
+from skbert.models.tokenizer_limits import check_limits, check_sizes
 from skbert.runtime.quiet import quiet_transformers
-from skbert.tokenizer_limits import check_limits, check_sizes
 
 __all__ = ["load_tokenizer"]
 

@@ -6,9 +6,9 @@ import torch
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
-from skbert.frozen_part import FrozenEncoder, FrozenLayers, frozen_part
-from skbert.module import MeanPoolingClassifier, NativeClassifier
-from skbert.structure import freeze
+from skbert.models.architecture import freeze
+from skbert.models.frozen_part import FrozenEncoder, FrozenLayers, frozen_part
+from skbert.models.module import MeanPoolingClassifier, NativeClassifier
 from skbert.tokens.padding import Padding, pad
 from skbert.tokens.tokenization import RaggedTokens
 

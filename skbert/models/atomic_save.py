@@ -14,7 +14,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from skbert.folder import ModelFormatError, read_json
+from skbert.models.folder import ModelFormatError, read_json
 from skbert.runtime.files import sync_file, sync_folder
 
 __all__ = [

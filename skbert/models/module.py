@@ -17,11 +17,16 @@ from transformers import (
     PreTrainedModel,
 )
 
-from skbert.attention import use_fast_attention
-from skbert.dropout import Dropout, use_fast_dropout
-from skbert.folder import ModelFormatError, WeightCount, check_numbers, load_weights
+from skbert.models.architecture import PROBE_LENGTH, lay_out
+from skbert.models.attention import use_fast_attention
+from skbert.models.dropout import Dropout, use_fast_dropout
+from skbert.models.folder import (
+    ModelFormatError,
+    WeightCount,
+    check_numbers,
+    load_weights,
+)
 from skbert.runtime.quiet import quiet_transformers
-from skbert.structure import PROBE_LENGTH, lay_out
 
 __all__ = [
     "MeanPoolingClassifier",

@@ -11,11 +11,16 @@ from pathlib import Path
 
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
-from skbert.configuration import load_config
-from skbert.folder import ModelFormatError, check_folder, count_weights, read_json
+from skbert.models.architecture import EncoderStructure, encoder_structure
+from skbert.models.configuration import load_config
+from skbert.models.folder import (
+    ModelFormatError,
+    check_folder,
+    count_weights,
+    read_json,
+)
+from skbert.models.tokenizer import load_tokenizer
 from skbert.runtime.quiet import quiet_transformers
-from skbert.structure import EncoderStructure, encoder_structure
-from skbert.tokenizer import load_tokenizer
 from skbert.tokens.padding import Padding
 
 __all__ = [

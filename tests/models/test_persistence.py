@@ -17,12 +17,12 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import Callback
 
-import skbert.persistence
+import skbert.models.persistence
 from checkpoints import make_checkpoint
 from skbert import TransformerMultiLabelClassifier
-from skbert.checkpoint import open_checkpoint
-from skbert.folder import ModelFormatError
-from skbert.persistence import FORMAT_VERSION, load_model, save_model
+from skbert.models.checkpoint import open_checkpoint
+from skbert.models.folder import ModelFormatError
+from skbert.models.persistence import FORMAT_VERSION, load_model, save_model
 
 WITH_VOCABULARY = ("bert", "roberta", "deberta", "distilbert")
 FAMILIES = (*WITH_VOCABULARY, "canine")
@@ -668,9 +668,9 @@ def test_a_save_that_fails_leaves_the_old_model(
 
     place, name = {
         "weights": (transformers.PreTrainedModel, "save_pretrained"),
-        "head": (skbert.persistence, "save_file"),
+        "head": (skbert.models.persistence, "save_file"),
         "tokenizer": (type(clf.tokenizer_), "save_pretrained"),
-        "card": (skbert.persistence, "make_card"),
+        "card": (skbert.models.persistence, "make_card"),
     }[part]
     monkeypatch.setattr(place, name, fail)
     with pytest.raises(OSError, match="disk full"):
@@ -729,14 +729,14 @@ def test_a_model_that_is_replaced_while_it_is_read_is_refused(
     fitted, saved, monkeypatch, read, family, replace
 ):
     folder = saved(pooling="mean")
-    function = getattr(skbert.persistence, read)
+    function = getattr(skbert.models.persistence, read)
 
     def read_then_replace(*args, **kwargs):
         result = function(*args, **kwargs)
         replace(fitted(family, "mean"), folder)
         return result
 
-    monkeypatch.setattr(skbert.persistence, read, read_then_replace)
+    monkeypatch.setattr(skbert.models.persistence, read, read_then_replace)
     with pytest.raises(ModelFormatError, match="another model was saved there while"):
         load(folder)
     monkeypatch.undo()

@@ -4,10 +4,10 @@ import shutil
 import pytest
 import transformers
 
-from skbert.checkpoint import open_checkpoint
-from skbert.configuration import load_config
-from skbert.folder import ModelFormatError
-from skbert.module import build_module
+from skbert.models.checkpoint import open_checkpoint
+from skbert.models.configuration import load_config
+from skbert.models.folder import ModelFormatError
+from skbert.models.module import build_module
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoModelForSequenceClassification
 
 from checkpoints import make_checkpoint
-from skbert.configuration import load_config
-from skbert.folder import ModelFormatError
-from skbert.module import build_module
+from skbert.models.configuration import load_config
+from skbert.models.folder import ModelFormatError
+from skbert.models.module import build_module
 
 FAMILIES = ("bert", "roberta", "deberta", "distilbert", "canine")
 IDS = torch.tensor([[5, 9, 12, 7, 8, 6, 11, 3], [4, 6, 0, 0, 0, 0, 0, 0]])

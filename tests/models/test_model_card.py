@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from skbert.model_card import make_card, renew_card
+from skbert.models.model_card import make_card, renew_card
 
 OLD = make_card("models/old", "native", [("a", 0.25), ("b", 0.5)])
 NEW = make_card("models/new", "mean", [("c", 0.125), ("d | e", 0.75), ("f", 1.0)])

@@ -30,8 +30,8 @@ socket.socket = Refused
 socket.create_connection = socket.getaddrinfo = socket.gethostbyname = refuse
 
 from skbert import TransformerMultiLabelClassifier
-from skbert.checkpoint import resolve_model
-from skbert.tokenizer import load_tokenizer
+from skbert.models.checkpoint import resolve_model
+from skbert.models.tokenizer import load_tokenizer
 
 def use(model, folder):
     texts = ["the bill is wrong", "it crashes", "a crash and a bill", "hello"]

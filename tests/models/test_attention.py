@@ -7,10 +7,10 @@ import torch
 from torch import nn
 from transformers import AutoModel
 
-from skbert import attention
-from skbert.attention import attend, use_fast_attention
-from skbert.configuration import load_config
-from skbert.module import build_module
+from skbert.models import attention
+from skbert.models.attention import attend, use_fast_attention
+from skbert.models.configuration import load_config
+from skbert.models.module import build_module
 
 
 class Layer(nn.Module):

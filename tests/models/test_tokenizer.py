@@ -19,9 +19,9 @@ from faults.mutations.tokenizers import (
     split,
     template,
 )
-from skbert.checkpoint import open_checkpoint
-from skbert.folder import ModelFormatError
-from skbert.tokenizer import load_tokenizer
+from skbert.models.checkpoint import open_checkpoint
+from skbert.models.folder import ModelFormatError
+from skbert.models.tokenizer import load_tokenizer
 
 WITH_VOCABULARY = ("bert", "roberta", "deberta", "distilbert")
 

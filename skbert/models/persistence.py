@@ -15,25 +15,25 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
-from skbert.checkpoint import load_structure
-from skbert.configuration import load_config
-from skbert.folder import (
-    ModelFormatError,
-    check_numbers,
-    load_tensors,
-    read_json,
-)
-from skbert.model_card import make_card, renew_card
-from skbert.module import MeanPoolingClassifier, NativeClassifier, build_module
-from skbert.replacement import (
+from skbert.models.atomic_save import (
     HEAD_FILE,
     STATE_FILE,
     refuse_replaced,
     replacement,
     target_folder,
 )
+from skbert.models.checkpoint import load_structure
+from skbert.models.configuration import load_config
+from skbert.models.folder import (
+    ModelFormatError,
+    check_numbers,
+    load_tensors,
+    read_json,
+)
+from skbert.models.model_card import make_card, renew_card
+from skbert.models.module import MeanPoolingClassifier, NativeClassifier, build_module
+from skbert.models.tokenizer import load_tokenizer
 from skbert.runtime.quiet import quiet_transformers
-from skbert.tokenizer import load_tokenizer
 
 __all__ = ["FORMAT_VERSION", "SavedModel", "load_model", "save_model"]
 

@@ -21,7 +21,7 @@ from skbert.models.folder import ModelFormatError
 from skbert.models.persistence import SavedModel, load_model, save_model
 from skbert.net import MultiLabelNet
 from skbert.plan import FitPlan, plan_fit
-from skbert.predictions import TextPredictionMixin
+from skbert.prediction.mixin import TextPredictionMixin
 from skbert.runtime.device import resolve_device
 from skbert.runtime.fresh_thread import in_fresh_thread
 from skbert.runtime.memory import memory_errors

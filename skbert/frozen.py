@@ -18,7 +18,7 @@ from tqdm import tqdm
 from skbert.models.architecture import encoder_layers
 from skbert.models.frozen_part import FrozenEncoder, FrozenLayers, frozen_part
 from skbert.models.module import MultiLabelModule
-from skbert.prediction_batches import PredictionBatches
+from skbert.prediction.batches import PredictionBatches
 from skbert.runtime.device import autocast, storage_dtype
 from skbert.tokens.padding import Padding, columns
 from skbert.tokens.tokenization import RaggedTokens

@@ -20,10 +20,10 @@ from skbert.epoch_states import EpochStates
 from skbert.epoch_table import discard, print_row
 from skbert.frozen import frozen_states
 from skbert.graphs import GraphedStep, with_graphs
-from skbert.inference import Predictor, working_precision
 from skbert.models.architecture import freeze
 from skbert.models.module import MultiLabelModule
 from skbert.optimizer import continue_optimizer, make_optimizer
+from skbert.prediction.predictor import Predictor, working_precision
 from skbert.resident import ResidentSet
 from skbert.runtime.cuda_graphs import CudaRecorder
 from skbert.runtime.device import device_here, resolve_precision, storage_dtype

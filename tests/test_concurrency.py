@@ -20,7 +20,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-import skbert.predictions
+import skbert.prediction.mixin
 from daemon_threads import in_threads
 from skbert import TransformerMultiLabelClassifier, TunedThresholdsClassifierCV
 from skbert.checks import check_scoring
@@ -195,7 +195,7 @@ def test_a_fit_amid_a_prediction_changes_nothing_of_it(make, emails, monkeypatch
     (other_y,) = y_of.values()
     before = make(threshold=0.0).fit(X, first_y)
     after = make(threshold=1.0).fit(X, other_y[:, :2] if other_y.ndim == 2 else other_y)
-    chunk_logits = skbert.predictions.chunk_logits
+    chunk_logits = skbert.prediction.mixin.chunk_logits
 
     def fit_then_yield(*args):
         for logits in chunk_logits(*args):
@@ -209,7 +209,7 @@ def test_a_fit_amid_a_prediction_changes_nothing_of_it(make, emails, monkeypatch
         expected = call()
         clf = copy.copy(before)
         with monkeypatch.context() as patch:
-            patch.setattr(skbert.predictions, "chunk_logits", fit_then_yield)
+            patch.setattr(skbert.prediction.mixin, "chunk_logits", fit_then_yield)
             assert_same(calls(clf)[number](), expected)
         assert clf.thresholds_[0] == 1
 

@@ -10,7 +10,7 @@ from scipy import sparse
 from doc_tables import read_table
 from skbert import TransformerMultiLabelClassifier
 from skbert.inputs.targets import CONSTANT_LABELS, encode_targets
-from skbert.streaming import CHUNK_SIZE, texts_per_chunk
+from skbert.prediction.streaming import CHUNK_SIZE, texts_per_chunk
 
 TEXTS = ["See the invoice.", "", "Über 😀", "See the crash.", "a crash", "a bill"]
 Y = np.array([[1, 0, 1], [0, 0, 1], [1, 1, 0], [0, 0, 0], [0, 1, 0], [1, 0, 1]])
@@ -128,7 +128,7 @@ def test_predictions_of_many_labels_take_little_beside_the_answer(
     clf = TransformerMultiLabelClassifier(**quick_settings)
     with pytest.warns(UserWarning, match=CONSTANT_LABELS):
         clf.fit(TEXTS, y)
-    monkeypatch.setattr("skbert.streaming._LOGITS_PER_CHUNK", 10 * n_labels)
+    monkeypatch.setattr("skbert.prediction.streaming._LOGITS_PER_CHUNK", 10 * n_labels)
     X = TEXTS * 20
     n_cells, beside = len(X) * n_labels, 12 * 10 * n_labels + 2**20
     assert peak_of(clf.predict_proba, X) < 8 * n_cells + beside

@@ -9,9 +9,9 @@ import torch
 from sklearn.metrics import log_loss
 
 from skbert import TransformerMultiLabelClassifier
-from skbert.inference import Predictor, _parts
 from skbert.inputs.targets import encode_targets
 from skbert.losses import MultiLabelLoss
+from skbert.prediction.predictor import Predictor, _parts
 from skbert.resident import ResidentSet
 from skbert.step import TrainingStep, linear_schedule
 from skbert.tokens.batching import LabelledTokens, TrainingBatches
@@ -240,7 +240,7 @@ def test_predictions_in_parts_are_those_of_the_whole(monkeypatch):
     tokens, options = windowed([2, 1, 5, 2, 3, 1]), {"device": CPU, "precision": "fp32"}
     with Predictor(Text(), n_labels=3, padding=Padding(), **options) as predictor:
         whole = predictor.logits(tokens)
-        monkeypatch.setattr("skbert.inference._UNPOOLED_LOGITS", 3 * 4)
+        monkeypatch.setattr("skbert.prediction.predictor._UNPOOLED_LOGITS", 3 * 4)
         np.testing.assert_allclose(predictor.logits(tokens), whole, atol=1e-6)
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from skbert.graphs import GraphedForward
-from skbert.prediction_batches import PredictionBatches
+from skbert.prediction.batches import PredictionBatches
 from skbert.runtime.cuda_graphs import Recorder
 from skbert.runtime.device import autocast
 from skbert.runtime.fresh_thread import compute_somewhere

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from skbert.inference import Predictor, working_precision
+from skbert.prediction.predictor import Predictor, working_precision
 from skbert.tokens.padding import Padding
 from skbert.tokens.tokenization import RaggedTokens
 

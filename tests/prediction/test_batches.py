@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from skbert.prediction_batches import PredictionBatches
+from skbert.prediction.batches import PredictionBatches
 from skbert.tokens.padding import Padding
 from skbert.tokens.tokenization import RaggedTokens
 

@@ -12,7 +12,7 @@ from scipy.special import expit
 from sklearn.utils.validation import check_is_fitted
 
 from skbert.base.outputs import MultiLabelOutputMixin
-from skbert.streaming import (
+from skbert.prediction.streaming import (
     CHUNK_SIZE,
     chunk_logits,
     iterate_texts,

@@ -11,7 +11,7 @@ import pytest
 from sklearn.exceptions import NotFittedError
 
 from skbert import TransformerMultiLabelClassifier, predictions
-from skbert.streaming import iterate_texts, one_ahead, read_chunks, slices
+from skbert.prediction.streaming import iterate_texts, one_ahead, read_chunks, slices
 
 
 def count(consumed, n=None):

@@ -27,10 +27,10 @@ if TYPE_CHECKING:  # what type checkers and editors see
     from skbert.metrics.scorers import (
         get_multilabel_scorer_names as get_multilabel_scorer_names,
     )
-    from skbert.model_selection import (
+    from skbert.model_selection.split import (
         MultilabelStratifiedKFold as MultilabelStratifiedKFold,
     )
-    from skbert.model_selection import (
+    from skbert.model_selection.split import (
         multilabel_train_test_split as multilabel_train_test_split,
     )
     from skbert.models.folder import ModelFormatError as ModelFormatError

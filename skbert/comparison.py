@@ -14,9 +14,9 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_consistent_length
 
 from skbert.base.responses import predicted_matrix, response_method_of
-from skbert.folds import FoldTask, Split, check_all_rows, make_splits
 from skbert.inputs.targets import encode_targets
 from skbert.metrics.scorers import resolve_scoring
+from skbert.model_selection.folds import FoldTask, Split, check_all_rows, make_splits
 from skbert.thresholds import TunedThresholdsClassifierCV
 from skbert.thresholds.objectives import objective_names
 

@@ -14,7 +14,7 @@ from skbert import checks
 from skbert.epoch_states import check_checkpoint_dir
 from skbert.inputs.arguments import check_sample_weight
 from skbert.inputs.targets import Targets, encode_targets, warn_of_constant_labels
-from skbert.model_selection import multilabel_train_test_split
+from skbert.model_selection.split import multilabel_train_test_split
 from skbert.models.checkpoint import Checkpoint, open_checkpoint
 from skbert.net import TrainingSets
 from skbert.runtime.device import resolve_device, resolve_precision

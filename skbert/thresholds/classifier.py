@@ -24,15 +24,15 @@ from skbert.base.outputs import (
 )
 from skbert.base.responses import positive_scores, response_method_of
 from skbert.base.routing import route_fit_params
-from skbert.folds import (
+from skbert.inputs.arguments import check_sample_weight
+from skbert.inputs.targets import Targets, encode_targets
+from skbert.model_selection.folds import (
     FoldTask,
     HeldOut,
     check_all_rows,
     held_out_scores,
     make_splits,
 )
-from skbert.inputs.arguments import check_sample_weight
-from skbert.inputs.targets import Targets, encode_targets
 from skbert.thresholds.holders import with_thresholds
 from skbert.thresholds.tuner import TunedThresholds, make_tuner, tuning_parts
 from skbert.thresholds.tuning import DEFAULT_SHRINKAGE

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.utils import check_random_state
 
-from skbert.folds import HeldOut
 from skbert.inputs.targets import Targets
 from skbert.metrics.scorers import resolve_scoring
+from skbert.model_selection.folds import HeldOut
 from skbert.thresholds.exact import (
     TuningData,
     best_per_label,

@@ -15,7 +15,7 @@ from sklearn.utils.validation import _check_method_params
 
 from skbert.base.responses import positive_scores
 from skbert.inputs.targets import Targets, constant_labels_told_elsewhere
-from skbert.model_selection import (
+from skbert.model_selection.split import (
     MultilabelStratifiedKFold,
     RandomState,
     multilabel_train_test_split,

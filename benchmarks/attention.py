@@ -20,13 +20,13 @@ import numpy as np
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from skbert.losses import MultiLabelLoss
 from skbert.models.architecture import freeze
 from skbert.models.checkpoint import DEFAULT_MODEL, open_checkpoint
 from skbert.models.configuration import load_config
 from skbert.models.module import build_module
-from skbert.step import TrainingStep, linear_schedule, parameter_groups
 from skbert.tokens.batching import Batch
+from skbert.training.losses import MultiLabelLoss
+from skbert.training.step import TrainingStep, linear_schedule, parameter_groups
 
 N_LABELS = 28
 

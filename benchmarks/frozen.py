@@ -91,7 +91,7 @@ def _classifier(k: int | None, args: argparse.Namespace):
 
 
 def _anew():
-    return mock.patch("skbert.frozen._pays", lambda *args: False)
+    return mock.patch("skbert.training.frozen_states._pays", lambda *args: False)
 
 
 def _scores(clf, split) -> str:

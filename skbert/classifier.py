@@ -13,21 +13,21 @@ from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from skbert.checks import check_long_text_params
 from skbert.inputs.texts import check_texts
 from skbert.models.architecture import encoder_structure
 from skbert.models.checkpoint import DEFAULT_MODEL, Checkpoint, resolve_model
 from skbert.models.folder import ModelFormatError
 from skbert.models.persistence import SavedModel, load_model, save_model
-from skbert.net import MultiLabelNet
-from skbert.plan import FitPlan, plan_fit
 from skbert.prediction.mixin import TextPredictionMixin
 from skbert.runtime.device import resolve_device
 from skbert.runtime.fresh_thread import in_fresh_thread
 from skbert.runtime.memory import memory_errors
 from skbert.runtime.torch_modes import modes_kept
 from skbert.tokens.tokenization import tokenize
-from skbert.training import prediction_net, train
+from skbert.training.checks import check_long_text_params
+from skbert.training.fit import prediction_net, train
+from skbert.training.fit_plan import FitPlan, plan_fit
+from skbert.training.net import MultiLabelNet
 
 __all__ = ["TransformerMultiLabelClassifier"]
 

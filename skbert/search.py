@@ -21,7 +21,6 @@ from sklearn.utils import _safe_indexing, indexable
 
 from skbert.base.responses import positive_scores, predicted_matrix
 from skbert.classifier import TransformerMultiLabelClassifier
-from skbert.epoch_reports import EpochReports, tokens_for
 from skbert.inputs.targets import Targets, encode_targets
 from skbert.metrics.scorers import resolve_scoring
 from skbert.model_selection.fold_checks import check_folds, describe_fold
@@ -30,6 +29,7 @@ from skbert.runtime.fingerprint import fingerprint
 from skbert.runtime.interrupt import interrupts_raised
 from skbert.search_space import check_space, most_epochs, split_steps, suggest_params
 from skbert.study import NOT_RUN
+from skbert.training.epoch_reports import EpochReports, tokens_for
 
 __all__ = ["CrossValidationObjective"]
 

@@ -586,7 +586,7 @@ def test_wrong_parameters_are_named_before_weights_are_loaded(
     def load(*args, **kwargs):
         raise AssertionError("weights were loaded")
 
-    monkeypatch.setattr("skbert.training.build_module", load)
+    monkeypatch.setattr("skbert.training.fit.build_module", load)
     X, y = emails
     clf = make(**params)
     with pytest.raises(ValueError, match=message):
@@ -664,7 +664,7 @@ def test_one_class_left_by_the_weights_is_an_error(make, emails):
 
 
 def test_a_score_that_cannot_work_is_told_before_training(make, emails, monkeypatch):
-    monkeypatch.delattr("skbert.training.build_module")
+    monkeypatch.delattr("skbert.training.fit.build_module")
     X, y = emails
     with pytest.raises(ValueError, match="scoring='f1' does not work.*average"):
         make(scoring="f1", validation_fraction=0.2).fit(X, y)

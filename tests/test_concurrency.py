@@ -23,9 +23,9 @@ from transformers import AutoTokenizer
 import skbert.prediction.mixin
 from daemon_threads import in_threads
 from skbert import TransformerMultiLabelClassifier, TunedThresholdsClassifierCV
-from skbert.checks import check_scoring
-from skbert.epoch_states import EpochStates
 from skbert.inputs.targets import CONSTANT_LABELS, encode_targets
+from skbert.training.checks import check_scoring
+from skbert.training.fit_checkpoints import EpochStates
 
 N_THREADS = 16
 TESTS = Path(__file__).parent

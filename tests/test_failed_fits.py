@@ -13,7 +13,7 @@ import pytest
 import torch
 from skorch.callbacks import Callback
 
-import skbert.frozen
+import skbert.training.frozen_states
 
 EVENTS = (
     "on_train_begin",
@@ -90,7 +90,7 @@ def module_state(module):
 def folder(tmp_path, monkeypatch):
     """Let frozen layers' states go to a file, in a folder of its own."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(skbert.frozen, "MEMORY_BYTES", 0)
+    monkeypatch.setattr(skbert.training.frozen_states, "MEMORY_BYTES", 0)
     return tmp_path
 
 

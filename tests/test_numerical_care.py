@@ -8,7 +8,7 @@ import torch
 from skorch.callbacks import Callback
 
 from skbert.inputs.targets import CONSTANT_LABELS, encode_targets
-from skbert.losses import MultiLabelLoss
+from skbert.training.losses import MultiLabelLoss
 
 LOSSES = ("bce", "focal", "asymmetric")
 # Powers of which the slope is infinite at 0, and those whose slope is nowhere 0.

@@ -44,9 +44,9 @@ from skbert import (
     TransformerMultiLabelClassifier,
     make_tfidf_baseline,
 )
-from skbert.epoch_reports import EpochReports, tokens_for
 from skbert.search import CrossValidationObjective
 from skbert.study import open_study, run_trials
+from skbert.training.epoch_reports import EpochReports, tokens_for
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

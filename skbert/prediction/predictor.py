@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skbert.graphs import GraphedForward
 from skbert.prediction.batches import PredictionBatches
 from skbert.runtime.cuda_graphs import Recorder
 from skbert.runtime.device import autocast
@@ -22,6 +21,7 @@ from skbert.tokens.batching import prediction_tokens, sent
 from skbert.tokens.few_shapes import forward_in_few_shapes
 from skbert.tokens.padding import Padding
 from skbert.tokens.tokenization import RaggedTokens, Tokens
+from skbert.training.graphs import GraphedForward
 
 __all__ = ["Predictor", "working_precision"]
 

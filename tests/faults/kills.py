@@ -88,10 +88,10 @@ def _kill_when_seen(number: int, place: Path) -> None:
 
 def _die_at_line(countdown: int) -> None:
     """Let this process kill itself before some line of what writes states."""
-    import skbert.epoch_states
     import skbert.runtime.files
+    import skbert.training.fit_checkpoints
 
-    written = {skbert.epoch_states.__file__, skbert.runtime.files.__file__}
+    written = {skbert.training.fit_checkpoints.__file__, skbert.runtime.files.__file__}
 
     def trace_lines(frame, event, arg):
         nonlocal countdown
@@ -108,9 +108,9 @@ def _die_at_line(countdown: int) -> None:
 
 def _die_at_byte(countdown: int, share: float) -> None:
     """Let this process kill itself with a part of a state's bytes on the disk."""
-    import skbert.epoch_states
+    import skbert.training.fit_checkpoints
 
-    save_file = skbert.epoch_states.save_file
+    save_file = skbert.training.fit_checkpoints.save_file
 
     def save_a_part(tensors, path, metadata):
         nonlocal countdown
@@ -120,7 +120,7 @@ def _die_at_byte(countdown: int, share: float) -> None:
             os.truncate(path, int(share * os.path.getsize(path)))
             os.kill(os.getpid(), signal.SIGKILL)
 
-    skbert.epoch_states.save_file = save_a_part
+    skbert.training.fit_checkpoints.save_file = save_a_part
 
 
 def _end(number: int, place: Path) -> None:
@@ -141,7 +141,7 @@ def _end(number: int, place: Path) -> None:
 
 def _count_epochs(path: Path) -> None:
     """Let this process write a byte for each epoch that it trains."""
-    from skbert.net import MultiLabelNet
+    from skbert.training.net import MultiLabelNet
 
     train = MultiLabelNet._train_epoch
 
@@ -288,7 +288,7 @@ def fit_twice_at_once(seed: int) -> None:
 
 def _pause_after_a_state(go: Path) -> None:
     """Let this process wait after its first state, until there is a file."""
-    from skbert.epoch_states import EpochStates
+    from skbert.training.fit_checkpoints import EpochStates
 
     save = EpochStates.save
 

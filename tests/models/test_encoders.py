@@ -14,7 +14,7 @@ import transformers
 from skorch.callbacks import Callback
 from transformers import AutoModel
 
-import skbert.frozen
+import skbert.training.frozen_states
 from checkpoints import CANINE_MAX_LENGTH, CORPUS, FAMILIES, MAX_LENGTH
 from encoder_table import PAGE, answer, with_table
 from skbert import TransformerMultiLabelClassifier
@@ -103,7 +103,7 @@ def fit(shelf, checkpoint, emails):
 @contextmanager
 def nothing_kept():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(skbert.frozen, "_pays", lambda *args: False)
+        patch.setattr(skbert.training.frozen_states, "_pays", lambda *args: False)
         yield
 
 

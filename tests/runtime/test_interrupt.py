@@ -233,9 +233,9 @@ def test_before_training_there_is_nothing_to_keep(
         signal.raise_signal(signal.SIGINT)
 
     if moment == "tokenization":
-        monkeypatch.setattr("skbert.plan.tokenize", press)
+        monkeypatch.setattr("skbert.training.fit_plan.tokenize", press)
     else:
-        monkeypatch.setattr("skbert.frozen.FrozenStates.append", press)
+        monkeypatch.setattr("skbert.training.frozen_states.FrozenStates.append", press)
         clf.set_params(trainable_layers=1)
     with pytest.raises(KeyboardInterrupt):
         clf.fit(*emails)

@@ -10,14 +10,14 @@ from sklearn.metrics import log_loss
 
 from skbert import TransformerMultiLabelClassifier
 from skbert.inputs.targets import encode_targets
-from skbert.losses import MultiLabelLoss
 from skbert.prediction.predictor import Predictor, _parts
-from skbert.resident import ResidentSet
-from skbert.step import TrainingStep, linear_schedule
 from skbert.tokens.batching import LabelledTokens, TrainingBatches
 from skbert.tokens.padding import Padding
 from skbert.tokens.tokenization import RaggedTokens, WindowedTokens
 from skbert.tokens.windows import Windows
+from skbert.training.device_dataset import ResidentSet
+from skbert.training.losses import MultiLabelLoss
+from skbert.training.step import TrainingStep, linear_schedule
 
 CPU = torch.device("cpu")
 COUNTS = [1, 3, 2]
@@ -313,7 +313,7 @@ def test_frozen_layers_kept_once_give_the_same_fit(make, monkeypatch, trainable_
     X, y = long_texts(12)
     settings = {"trainable_layers": trainable_layers, "dropout": 0.0}
     kept = make(**settings).fit(X, y)
-    monkeypatch.setattr("skbert.frozen._pays", lambda *args: False)
+    monkeypatch.setattr("skbert.training.frozen_states._pays", lambda *args: False)
     computed = make(**settings).fit(X, y)
     np.testing.assert_allclose(
         kept.predict_proba(X), computed.predict_proba(X), atol=1e-5

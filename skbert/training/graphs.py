@@ -18,10 +18,10 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
-from skbert.compiled import MOST_LENGTHS, CompiledLayers
 from skbert.runtime.cuda_graphs import Recorder, RecordingError, give_back_memory
-from skbert.step import TrainingStep
 from skbert.tokens.batching import Batch
+from skbert.training.compiled import MOST_LENGTHS, CompiledLayers
+from skbert.training.step import TrainingStep
 
 __all__ = ["GraphedForward", "GraphedStep", "with_graphs"]
 

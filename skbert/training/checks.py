@@ -11,10 +11,10 @@ from numpy.typing import ArrayLike
 
 from skbert.base.outputs import check_thresholds
 from skbert.inputs.targets import Targets
-from skbert.losses import LOSSES
 from skbert.metrics.scorers import resolve_scoring, undefined_scores_ignored
 from skbert.models.checkpoint import Checkpoint
 from skbert.tokens.windows import Windows, window_params
+from skbert.training.losses import LOSSES
 
 __all__ = [
     "check_against_checkpoint",

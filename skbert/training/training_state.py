@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from skbert.epoch_states import EpochState
-from skbert.optimizer import continue_optimizer
 from skbert.runtime.randomness import random_states, set_random_states
+from skbert.training.fit_checkpoints import EpochState
+from skbert.training.optimizer import continue_optimizer
 
 __all__ = ["put_back", "take_state"]
 

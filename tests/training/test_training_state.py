@@ -13,7 +13,7 @@ from skorch.callbacks import Callback
 
 from checkpoints import make_checkpoint
 from skbert import TransformerMultiLabelClassifier, TunedThresholdsClassifierCV
-from skbert.training_state import take_state
+from skbert.training.training_state import take_state
 
 
 class Crash(Callback):

@@ -5,8 +5,8 @@ import torch
 
 from skbert.models.configuration import load_config
 from skbert.models.module import build_module
-from skbert.optimizer import continue_optimizer, make_optimizer
-from skbert.step import linear_schedule
+from skbert.training.optimizer import continue_optimizer, make_optimizer
+from skbert.training.step import linear_schedule
 
 CPU = torch.device("cpu")
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from skbert.stand_ins import StandIns
+from skbert.training.grad_buffers import StandIns
 
 
 class Model(nn.Module):

@@ -10,18 +10,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from skbert import checks
-from skbert.epoch_states import check_checkpoint_dir
 from skbert.inputs.arguments import check_sample_weight
 from skbert.inputs.targets import Targets, encode_targets, warn_of_constant_labels
 from skbert.model_selection.split import multilabel_train_test_split
 from skbert.models.checkpoint import Checkpoint, open_checkpoint
-from skbert.net import TrainingSets
 from skbert.runtime.device import resolve_device, resolve_precision
 from skbert.runtime.randomness import draw_seed
-from skbert.settings import FitSettings, resolve_settings
 from skbert.tokens.batching import LabelledTokens
 from skbert.tokens.tokenization import Tokens, tokenize
+from skbert.training import checks
+from skbert.training.fit_checkpoints import check_checkpoint_dir
+from skbert.training.net import TrainingSets
+from skbert.training.settings import FitSettings, resolve_settings
 
 __all__ = ["FitPlan", "plan_fit"]
 

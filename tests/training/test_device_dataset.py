@@ -3,10 +3,10 @@ import pytest
 import torch
 
 from skbert.inputs.targets import encode_targets
-from skbert.resident import ResidentSet
 from skbert.tokens.batching import LabelledTokens, TrainingBatches
 from skbert.tokens.padding import Padding
 from skbert.tokens.tokenization import RaggedTokens
+from skbert.training.device_dataset import ResidentSet
 
 needs_cuda = pytest.mark.skipif(
     not torch.cuda.is_available(), reason="needs a CUDA device"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from skbert.losses import MultiLabelLoss, balanced_pos_weight
+from skbert.training.losses import MultiLabelLoss, balanced_pos_weight
 
 LOGITS = torch.tensor([[2.0, -1.0], [0.5, 3.0]])
 TARGETS = torch.tensor([[1.0, 0.0], [0.0, 0.0]])

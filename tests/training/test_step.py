@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import nn
 
-from skbert.losses import MultiLabelLoss
-from skbert.stand_ins import StandIns
-from skbert.step import TrainingStep, linear_schedule, parameter_groups
 from skbert.tokens.batching import Batch
 from skbert.tokens.windows import Windows
+from skbert.training.grad_buffers import StandIns
+from skbert.training.losses import MultiLabelLoss
+from skbert.training.step import TrainingStep, linear_schedule, parameter_groups
 
 
 class Bag(nn.Module):
@@ -195,7 +195,9 @@ def test_only_matrices_decay_and_the_head_has_its_own_rate(module):
 
 def test_parts_of_a_large_batch_make_the_same_update(module, monkeypatch):
     twin = copy.deepcopy(module)
-    monkeypatch.setattr("skbert.step._PART_TOKENS", 10)  # two rows of five tokens
+    monkeypatch.setattr(
+        "skbert.training.step._PART_TOKENS", 10
+    )  # two rows of five tokens
     sizes = []
     module.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
     loss = make_step(module)(make_batch(5))

@@ -14,29 +14,29 @@ from torch import Tensor
 from torch.nn.utils import get_total_norm
 from tqdm import tqdm
 
-from skbert.best_weights import BestWeights
-from skbert.compiled import worth_compiling
-from skbert.epoch_states import EpochStates
-from skbert.epoch_table import discard, print_row
-from skbert.frozen import frozen_states
-from skbert.graphs import GraphedStep, with_graphs
 from skbert.models.architecture import freeze
 from skbert.models.module import MultiLabelModule
-from skbert.optimizer import continue_optimizer, make_optimizer
 from skbert.prediction.predictor import Predictor, working_precision
-from skbert.resident import ResidentSet
 from skbert.runtime.cuda_graphs import CudaRecorder
 from skbert.runtime.device import device_here, resolve_precision, storage_dtype
 from skbert.runtime.forks import survive_forks
 from skbert.runtime.interrupt import interrupts_are_raised, is_ctrl_c
 from skbert.runtime.torch_modes import modes_kept
-from skbert.stand_ins import StandIns
-from skbert.step import TrainingStep, linear_schedule
 from skbert.tokens.batching import Batch, LabelledTokens, TrainingBatches
 from skbert.tokens.padding import Padding
 from skbert.tokens.tokenization import Tokens
-from skbert.training_state import put_back, take_state
-from skbert.validation import validation_scores
+from skbert.training.best_weights import BestWeights
+from skbert.training.compiled import worth_compiling
+from skbert.training.device_dataset import ResidentSet
+from skbert.training.epoch_table import discard, print_row
+from skbert.training.fit_checkpoints import EpochStates
+from skbert.training.frozen_states import frozen_states
+from skbert.training.grad_buffers import StandIns
+from skbert.training.graphs import GraphedStep, with_graphs
+from skbert.training.optimizer import continue_optimizer, make_optimizer
+from skbert.training.step import TrainingStep, linear_schedule
+from skbert.training.training_state import put_back, take_state
+from skbert.training.validation import validation_scores
 
 __all__ = ["MultiLabelNet", "TrainingSets"]
 

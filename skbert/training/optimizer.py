@@ -8,7 +8,7 @@ import torch
 from torch.optim import AdamW, Optimizer
 
 from skbert.models.module import MultiLabelModule
-from skbert.step import parameter_groups
+from skbert.training.step import parameter_groups
 
 __all__ = ["continue_optimizer", "make_optimizer"]
 

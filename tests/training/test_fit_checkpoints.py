@@ -14,7 +14,11 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from skbert.epoch_states import EpochState, EpochStates, check_checkpoint_dir
+from skbert.training.fit_checkpoints import (
+    EpochState,
+    EpochStates,
+    check_checkpoint_dir,
+)
 
 
 def state(epoch):
@@ -184,7 +188,9 @@ def test_states_that_cannot_be_read_now_are_left_as_they_are(folder, what, monke
 
     kept = write(folder, 1, 2)
     with EpochStates(folder) as states:
-        monkeypatch.setattr(f"skbert.epoch_states.{what}", fail, raising=False)
+        monkeypatch.setattr(
+            f"skbert.training.fit_checkpoints.{what}", fail, raising=False
+        )
         with pytest.warns(UserWarning, match=r"cannot be read \(.*Too many open files"):
             assert states.load() is None
         monkeypatch.undo()
@@ -318,7 +324,7 @@ def test_it_is_one_in_another_thread_too(folder):
 HOLD = """
 import sys
 from pathlib import Path
-from skbert.epoch_states import EpochStates
+from skbert.training.fit_checkpoints import EpochStates
 states = EpochStates(Path(sys.argv[1])).__enter__()
 print("held", flush=True)
 sys.stdin.read()

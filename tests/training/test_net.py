@@ -9,17 +9,17 @@ import pytest
 import torch
 from skorch.callbacks import Callback
 
-import skbert.net
-from skbert.epoch_states import EpochStates
+import skbert.training.net
 from skbert.inputs.targets import encode_targets
-from skbert.losses import MultiLabelLoss
 from skbert.models.configuration import load_config
 from skbert.models.module import build_module
 from skbert.models.tokenizer import load_tokenizer
-from skbert.net import MultiLabelNet, TrainingSets
 from skbert.tokens.batching import LabelledTokens
 from skbert.tokens.padding import Padding
 from skbert.tokens.tokenization import tokenize
+from skbert.training.fit_checkpoints import EpochStates
+from skbert.training.losses import MultiLabelLoss
+from skbert.training.net import MultiLabelNet, TrainingSets
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def as_on_cuda(monkeypatch):
 
     def pretend(recorder=Again):
         monkeypatch.setattr(MultiLabelNet, "_on_cuda", True)
-        monkeypatch.setattr(skbert.net, "CudaRecorder", recorder)
+        monkeypatch.setattr(skbert.training.net, "CudaRecorder", recorder)
 
     return pretend
 
@@ -287,16 +287,16 @@ def test_long_fits_compile_what_they_train(tiny_bert, sets, as_on_cuda, monkeypa
     as_on_cuda()
     seen = []
 
-    class Compiled(skbert.graphs.CompiledLayers):
+    class Compiled(skbert.training.graphs.CompiledLayers):
         def __init__(self, layers):
             seen.append(layers)
             super().__init__(layers, backend="eager")
 
-    monkeypatch.setattr(skbert.graphs, "CompiledLayers", Compiled)
+    monkeypatch.setattr(skbert.training.graphs, "CompiledLayers", Compiled)
     options = {"dropout": 0.0, "trainable_layers": 1, "max_epochs": 6}
     plain = make_net(tiny_bert, **options).fit_sets(sets)
     assert seen == []
-    monkeypatch.setattr(skbert.compiled, "STEPS_TO_COMPILE", 30)
+    monkeypatch.setattr(skbert.training.compiled, "STEPS_TO_COMPILE", 30)
     torch.compiler.reset()
     net = make_net(tiny_bert, **options).fit_sets(sets)
     torch.compiler.reset()
@@ -317,7 +317,7 @@ needs_cuda = pytest.mark.skipif(
 def test_cuda_graphs_equal_eager_fits(tiny_bert, sets, monkeypatch, options):
     options = {"device": "cuda", "precision": "bf16", "max_epochs": 6, **options}
     net = make_net(tiny_bert, dropout=0.0, **options).fit_sets(sets)
-    monkeypatch.setattr(skbert.net, "with_graphs", lambda step, **kwargs: step)
+    monkeypatch.setattr(skbert.training.net, "with_graphs", lambda step, **kwargs: step)
     eager = make_net(tiny_bert, dropout=0.0, **options).fit_sets(sets)
     np.testing.assert_allclose(table(net), table(eager), rtol=0.03, atol=0.01)
 

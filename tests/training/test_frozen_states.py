@@ -16,10 +16,10 @@ import pytest
 import torch
 from skorch.callbacks import Callback
 
-import skbert.frozen
+import skbert.training.frozen_states
 from checkpoints import N_LAYERS
 from skbert import TransformerMultiLabelClassifier
-from skbert.frozen import FrozenStates
+from skbert.training.frozen_states import FrozenStates
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def anew():
     @contextmanager
     def anew():
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(skbert.frozen, "_pays", lambda *args: False)
+            patch.setattr(skbert.training.frozen_states, "_pays", lambda *args: False)
             yield
 
     return anew
@@ -43,13 +43,13 @@ def anew():
 @pytest.fixture
 def kept(monkeypatch):
     """Give a list of the states that fits have kept: FrozenStates or None."""
-    kept, train = [], skbert.net.MultiLabelNet._train
+    kept, train = [], skbert.training.net.MultiLabelNet._train
 
     def spy(net, sets):
         kept.append(net.frozen_)
         return train(net, sets)
 
-    monkeypatch.setattr(skbert.net.MultiLabelNet, "_train", spy)
+    monkeypatch.setattr(skbert.training.net.MultiLabelNet, "_train", spy)
     return kept
 
 
@@ -57,7 +57,7 @@ def kept(monkeypatch):
 def folder(tmp_path, monkeypatch):
     """Give the folder of temporary files, to which all states go."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(skbert.frozen, "MEMORY_BYTES", 0)
+    monkeypatch.setattr(skbert.training.frozen_states, "MEMORY_BYTES", 0)
     return tmp_path
 
 
@@ -265,7 +265,7 @@ def test_a_file_holds_what_memory_does(
     params = {"precision": precision, "trainable_layers": k}
     expected = make(**params).fit(X, y)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(skbert.frozen, "MEMORY_BYTES", 0)
+    monkeypatch.setattr(skbert.training.frozen_states, "MEMORY_BYTES", 0)
     held = []
     look = During(lambda net: held.append(open_files(tmp_path)))
     clf = make(**params, net_callbacks=[look]).fit(X, y)
@@ -417,7 +417,7 @@ def test_the_benchmark_times_each_way(tiny_bert, emails, tmp_path, monkeypatch, 
     frame.insert(0, "text", emails[0])
     for split in ("train", "dev", "test"):
         frame.to_csv(tmp_path / f"{split}.csv", index=False)
-    benchmarks = Path(__file__).resolve().parents[1] / "benchmarks"
+    benchmarks = Path(__file__).resolve().parents[2] / "benchmarks"
     monkeypatch.syspath_prepend(benchmarks)
     monkeypatch.delitem(sys.modules, "frozen", raising=False)
     options = (

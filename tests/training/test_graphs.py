@@ -17,13 +17,13 @@ import pytest
 import torch
 from torch import nn
 
-import skbert.graphs
-from skbert.compiled import MOST_LENGTHS, CompiledLayers
-from skbert.graphs import GraphedForward, GraphedStep, with_graphs
-from skbert.losses import MultiLabelLoss
+import skbert.training.graphs
 from skbert.runtime.cuda_graphs import CudaRecorder, RecordingError
-from skbert.step import TrainingStep, linear_schedule
 from skbert.tokens.batching import Batch
+from skbert.training.compiled import MOST_LENGTHS, CompiledLayers
+from skbert.training.graphs import GraphedForward, GraphedStep, with_graphs
+from skbert.training.losses import MultiLabelLoss
+from skbert.training.step import TrainingStep, linear_schedule
 
 CPU = torch.device("cpu")
 
@@ -397,7 +397,9 @@ def nothing_compiled():
 def eager_backend(monkeypatch, nothing_compiled):
     """Compile without code generation, which takes long."""
     monkeypatch.setattr(
-        skbert.graphs, "CompiledLayers", partial(CompiledLayers, backend="eager")
+        skbert.training.graphs,
+        "CompiledLayers",
+        partial(CompiledLayers, backend="eager"),
     )
 
 
@@ -440,7 +442,9 @@ def test_layers_that_cannot_be_compiled_are_recorded_as_they_are(
         raise ImportError("no compiler")
 
     monkeypatch.setattr(
-        skbert.graphs, "CompiledLayers", partial(CompiledLayers, backend=backend)
+        skbert.training.graphs,
+        "CompiledLayers",
+        partial(CompiledLayers, backend=backend),
     )
     eager, graphed = twins()
     graphed = with_layers(graphed)

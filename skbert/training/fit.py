@@ -14,12 +14,7 @@ import torch
 import transformers
 
 from skbert import __version__
-from skbert.epoch_reports import EpochReports
-from skbert.epoch_states import EpochStates
-from skbert.losses import MultiLabelLoss, balanced_pos_weight
 from skbert.models.module import MultiLabelModule, build_module
-from skbert.net import MultiLabelNet
-from skbert.plan import FitPlan
 from skbert.runtime.device import resolve_precision
 from skbert.runtime.fingerprint import fingerprint
 from skbert.runtime.forks import survive_forks
@@ -28,6 +23,11 @@ from skbert.runtime.quiet import quiet_transformers
 from skbert.runtime.randomness import isolated_random_state
 from skbert.runtime.torch_modes import with_gradients
 from skbert.tokens.padding import Padding
+from skbert.training.epoch_reports import EpochReports
+from skbert.training.fit_checkpoints import EpochStates
+from skbert.training.fit_plan import FitPlan
+from skbert.training.losses import MultiLabelLoss, balanced_pos_weight
+from skbert.training.net import MultiLabelNet
 
 __all__ = ["prediction_net", "train"]
 

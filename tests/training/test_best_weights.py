@@ -1,6 +1,6 @@
 import torch
 
-from skbert.best_weights import BestWeights
+from skbert.training.best_weights import BestWeights
 
 
 def test_best_weights_are_a_copy():

@@ -34,7 +34,7 @@ from quality import find_folder, read_data
 
 from skbert import TransformerMultiLabelClassifier
 from skbert.search import CrossValidationObjective
-from skbert.study import open_study
+from skbert.search.study import open_study
 
 SPACE = {
     "learning_rate": FloatDistribution(1e-5, 1e-3, log=True),

@@ -43,9 +43,11 @@ if TYPE_CHECKING:  # what type checkers and editors see
     from skbert.plotting import ThresholdDisplay as ThresholdDisplay
     from skbert.plotting import TrainingHistoryDisplay as TrainingHistoryDisplay
     from skbert.plotting import TunedThresholdsDisplay as TunedThresholdsDisplay
-    from skbert.search import CrossValidationObjective as CrossValidationObjective
-    from skbert.study import open_study as open_study
-    from skbert.study import run_trials as run_trials
+    from skbert.search.objective import (
+        CrossValidationObjective as CrossValidationObjective,
+    )
+    from skbert.search.study import open_study as open_study
+    from skbert.search.study import run_trials as run_trials
     from skbert.thresholds import (
         TunedThresholdsClassifierCV as TunedThresholdsClassifierCV,
     )

@@ -21,7 +21,7 @@ MODULES = (
     "skbert.plotting",
     "skbert.metrics.scorers",
     "skbert.search",
-    "skbert.study",
+    "skbert.search.study",
     "skbert.thresholds",
 )
 

@@ -11,9 +11,9 @@ import pytest
 from optuna.storages import InMemoryStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 
-from skbert import study_storage
-from skbert.study import open_study
-from skbert.study_storage import open_storage
+from skbert.search import storage as study_storage
+from skbert.search.storage import open_storage
+from skbert.search.study import open_study
 
 
 @pytest.fixture(autouse=True)

@@ -45,10 +45,10 @@ from skbert import (
     make_tfidf_baseline,
 )
 from skbert.search import CrossValidationObjective
-from skbert.study import open_study, run_trials
+from skbert.search.study import open_study, run_trials
 from skbert.training.epoch_reports import EpochReports, tokens_for
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 C = "binaryrelevanceclassifier__estimator__C"
 C_SPACE = {C: FloatDistribution(0.01, 100, log=True)}
@@ -606,7 +606,7 @@ from optuna.distributions import FloatDistribution
 from skorch.callbacks import Callback
 from skbert import TransformerMultiLabelClassifier
 from skbert.search import CrossValidationObjective
-from skbert.study import open_study
+from skbert.search.study import open_study
 
 class Tell(Callback):
     def on_batch_end(self, net, **kwargs):

@@ -9,7 +9,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from skbert.study import open_study, run_trials
+from skbert.search.study import open_study, run_trials
 
 STORAGES = ["study.db", "study.log"]
 N_TRIALS = 8
@@ -21,7 +21,7 @@ WORKER = """
 import os, sys, time
 from pathlib import Path
 import optuna
-from skbert.study import open_study, run_trials
+from skbert.search.study import open_study, run_trials
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 path, n_trials, mode = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]

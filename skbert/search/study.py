@@ -13,7 +13,7 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from skbert.study_storage import open_storage, requeue_callback
+from skbert.search.storage import open_storage, requeue_callback
 
 __all__ = ["open_study", "run_trials"]
 
@@ -94,7 +94,7 @@ def open_study(
     --------
     >>> import tempfile
     >>> from pathlib import Path
-    >>> from skbert.study import open_study
+    >>> from skbert.search.study import open_study
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder) / "search.log"
     ...     study = open_study(path, "tf-idf")
@@ -198,7 +198,7 @@ def run_trials(
 
     Examples
     --------
-    >>> from skbert.study import open_study, run_trials
+    >>> from skbert.search.study import open_study, run_trials
     >>> study = open_study(None, "demo")
     >>> run_trials(study, lambda trial: trial.suggest_float("x", 0, 1), 3)
     >>> run_trials(study, lambda trial: trial.suggest_float("x", 0, 1), 3)

@@ -27,8 +27,8 @@ from skbert.model_selection.fold_checks import check_folds, describe_fold
 from skbert.model_selection.folds import check_all_rows, make_splits
 from skbert.runtime.fingerprint import fingerprint
 from skbert.runtime.interrupt import interrupts_raised
-from skbert.search_space import check_space, most_epochs, split_steps, suggest_params
-from skbert.study import NOT_RUN
+from skbert.search.space import check_space, most_epochs, split_steps, suggest_params
+from skbert.search.study import NOT_RUN
 from skbert.training.epoch_reports import EpochReports, tokens_for
 
 __all__ = ["CrossValidationObjective"]
@@ -112,7 +112,7 @@ class CrossValidationObjective:
     >>> from optuna.distributions import FloatDistribution
     >>> from skbert import make_tfidf_baseline
     >>> from skbert.search import CrossValidationObjective
-    >>> from skbert.study import open_study
+    >>> from skbert.search.study import open_study
     >>> texts = ["a wrong bill", "it crashes", "hello", "a crash and a bill"] * 4
     >>> y = [[1, 0], [0, 1], [0, 0], [1, 1]] * 4
     >>> objective = CrossValidationObjective(
@@ -219,7 +219,7 @@ class CrossValidationObjective:
         if study.directions != [StudyDirection.MAXIMIZE]:
             raise ValueError(
                 "The study is not maximized, but a greater score is better. Create it "
-                "with direction='maximize', as skbert.study.open_study does."
+                "with direction='maximize', as skbert.search.study.open_study does."
             )
         # A callable may count its calls.
         scoring = self.scoring if isinstance(self.scoring, str) else "callable"

@@ -50,9 +50,9 @@ def open_storage(
     Parameters
     ----------
     storage : str, path-like, optuna.storages.BaseStorage or None
-        As of :func:`skbert.study.open_study`.
+        As of :func:`skbert.search.study.open_study`.
     heartbeat_interval, grace_period, max_retry : int
-        As of :func:`skbert.study.open_study`.
+        As of :func:`skbert.search.study.open_study`.
 
     Returns
     -------

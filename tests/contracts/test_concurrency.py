@@ -28,7 +28,7 @@ from skbert.training.checks import check_scoring
 from skbert.training.fit_checkpoints import EpochStates
 
 N_THREADS = 16
-TESTS = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")

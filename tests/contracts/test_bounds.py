@@ -8,7 +8,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 # The extras that `make oldest` installs. Those of `dev` are tools, not tried.
 TRIED = ("minilm", "plot", "bench", "test")
 

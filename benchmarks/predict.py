@@ -36,6 +36,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from flops import useful_flops
+from inputs import (
+    RANDOM_MODELS,
+    few_texts,
+    model_folder,
+    texts_and_labels,
+    token_lengths,
+)
 from scipy.special import expit
 from timing import (
     RATIO_COLUMNS,
@@ -52,13 +59,6 @@ from timing import (
 )
 from transformers import pipeline
 
-from inputs import (
-    RANDOM_MODELS,
-    few_texts,
-    model_folder,
-    texts_and_labels,
-    token_lengths,
-)
 from skbert import TransformerMultiLabelClassifier
 from skbert.models.configuration import load_config
 from skbert.runtime.device import resolve_device

@@ -37,10 +37,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from inputs import few_texts, make_labels, make_texts, model_folder
 from scipy.special import expit
 from timing import Table
 
-from inputs import few_texts, make_labels, make_texts, model_folder
 from skbert import TransformerMultiLabelClassifier
 from skbert.tokens.batching import prediction_tokens
 

@@ -13,10 +13,10 @@ from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from skbert.exceptions import ModelFormatError
 from skbert.inputs.texts import check_texts
 from skbert.models.architecture import encoder_structure
 from skbert.models.checkpoint import DEFAULT_MODEL, Checkpoint, resolve_model
-from skbert.models.folder import ModelFormatError
 from skbert.models.persistence import SavedModel, load_model, save_model
 from skbert.prediction.mixin import TextPredictionMixin
 from skbert.runtime.device import resolve_device

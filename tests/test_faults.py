@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from faults.all_faults import FAULTS
-from faults.fault import tally
+from tests.faults.all_faults import FAULTS
+from tests.faults.fault import tally
 
 TESTS = Path(__file__).resolve().parent
 QUICK = [fault for fault in FAULTS if fault.quick]
@@ -23,7 +23,7 @@ def test_every_promise_stands_beside_a_test_or_fault_that_is_there():
     assert len(rows) > 20
     names = [fault.name for fault in FAULTS]
     for promise, evidence in rows:
-        tests = re.findall(r"`(test_\w+\.py)::(\w+)`", evidence)
+        tests = re.findall(r"`([\w/]*test_\w+\.py)::(\w+)`", evidence)
         faults = re.findall(r'"([^"]+)"', evidence)
         assert tests or faults, promise
         for module, name in tests:

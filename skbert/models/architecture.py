@@ -12,7 +12,8 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 
-from skbert.models.folder import ModelFormatError, WeightCount
+from skbert.exceptions import ModelFormatError
+from skbert.models.folder import WeightCount
 from skbert.runtime.fresh_thread import in_fresh_thread
 from skbert.tokens.padding import Padding
 

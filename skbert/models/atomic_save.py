@@ -14,7 +14,8 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from skbert.models.folder import ModelFormatError, read_json
+from skbert.exceptions import ModelFormatError
+from skbert.models.folder import read_json
 from skbert.runtime.files import sync_file, sync_folder
 
 __all__ = [

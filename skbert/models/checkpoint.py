@@ -11,14 +11,10 @@ from pathlib import Path
 
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
+from skbert.exceptions import ModelFormatError
 from skbert.models.architecture import EncoderStructure, encoder_structure
 from skbert.models.configuration import load_config
-from skbert.models.folder import (
-    ModelFormatError,
-    check_folder,
-    count_weights,
-    read_json,
-)
+from skbert.models.folder import check_folder, count_weights, read_json
 from skbert.models.tokenizer import load_tokenizer
 from skbert.runtime.quiet import quiet_transformers
 from skbert.tokens.padding import Padding

@@ -8,7 +8,8 @@ from typing import Any
 import transformers
 from transformers import CONFIG_MAPPING, PreTrainedConfig
 
-from skbert.models.folder import ModelFormatError, read_json
+from skbert.exceptions import ModelFormatError
+from skbert.models.folder import read_json
 from skbert.runtime.quiet import quiet_transformers
 
 __all__ = ["load_config"]

@@ -19,8 +19,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
+from skbert.exceptions import ModelFormatError
+
 __all__ = [
-    "ModelFormatError",
     "WeightCount",
     "check_folder",
     "check_numbers",
@@ -51,22 +52,6 @@ _WEIGHT_TYPES = {
 
 # No weight of a trained model comes near; products of a few such stay in float32.
 _LARGEST_WEIGHT = 1e10
-
-
-class ModelFormatError(ValueError):
-    """A model folder that is damaged, incomplete or not safe to load.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from skbert import ModelFormatError, TransformerMultiLabelClassifier
-    >>> with tempfile.TemporaryDirectory() as empty:
-    ...     try:
-    ...         TransformerMultiLabelClassifier.from_pretrained(empty)
-    ...     except ModelFormatError as error:
-    ...         print(str(error).removeprefix(empty).strip())
-    has no config.json: it is not a Hugging Face model folder.
-    """
 
 
 def check_folder(folder: Path) -> Path:

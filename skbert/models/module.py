@@ -17,15 +17,11 @@ from transformers import (
     PreTrainedModel,
 )
 
+from skbert.exceptions import ModelFormatError
 from skbert.models.architecture import PROBE_LENGTH, lay_out
 from skbert.models.attention import use_fast_attention
 from skbert.models.dropout import Dropout, use_fast_dropout
-from skbert.models.folder import (
-    ModelFormatError,
-    WeightCount,
-    check_numbers,
-    load_weights,
-)
+from skbert.models.folder import WeightCount, check_numbers, load_weights
 from skbert.runtime.quiet import quiet_transformers
 
 __all__ = [

@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
+from skbert.exceptions import ModelFormatError
 from skbert.models.atomic_save import (
     HEAD_FILE,
     STATE_FILE,
@@ -24,12 +25,7 @@ from skbert.models.atomic_save import (
 )
 from skbert.models.checkpoint import load_structure
 from skbert.models.configuration import load_config
-from skbert.models.folder import (
-    ModelFormatError,
-    check_numbers,
-    load_tensors,
-    read_json,
-)
+from skbert.models.folder import check_numbers, load_tensors, read_json
 from skbert.models.model_card import make_card, renew_card
 from skbert.models.module import MeanPoolingClassifier, NativeClassifier, build_module
 from skbert.models.tokenizer import load_tokenizer

@@ -11,8 +11,9 @@ import transformers
 from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
 from transformers.utils import DummyObject  # type: ignore[attr-defined]
 
+from skbert.exceptions import ModelFormatError
 from skbert.models.configuration import load_config
-from skbert.models.folder import ModelFormatError, check_text, read_json
+from skbert.models.folder import check_text, read_json
 from skbert.models.tokenizer_limits import check_limits, check_sizes
 from skbert.runtime.quiet import quiet_transformers
 

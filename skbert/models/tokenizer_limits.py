@@ -13,7 +13,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from skbert.models.folder import ModelFormatError, read_json
+from skbert.exceptions import ModelFormatError
+from skbert.models.folder import read_json
 
 __all__ = ["check_limits", "check_sizes"]
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from skbert.prediction.batches import PredictionBatches
+from skbert.prediction.graphs import GraphedForward
 from skbert.runtime.cuda_graphs import Recorder
 from skbert.runtime.device import autocast
 from skbert.runtime.fresh_thread import compute_somewhere
@@ -21,7 +22,6 @@ from skbert.tokens.batching import prediction_tokens, sent
 from skbert.tokens.few_shapes import forward_in_few_shapes
 from skbert.tokens.padding import Padding
 from skbert.tokens.tokenization import RaggedTokens, Tokens
-from skbert.training.graphs import GraphedForward
 
 __all__ = ["Predictor", "working_precision"]
 

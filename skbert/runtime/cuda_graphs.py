@@ -1,13 +1,37 @@
-"""Recorder: what a function launches on a GPU, recorded to be launched at once."""
+"""CUDA graphs: what a function launches on a GPU, recorded and replayed as one launch.
+
+An eager step of a small batch launches a thousand kernels, and each is done before the
+next one is launched. A CUDA graph launches all of them at once. It reads and writes the
+same memory every time.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+import warnings
+from collections import Counter
+from collections.abc import Callable, Hashable
 from functools import cache
+from typing import Generic, TypeVar
 
 import torch
 
-__all__ = ["CudaRecorder", "Recorder", "RecordingError", "give_back_memory"]
+__all__ = [
+    "ONE_RECORDING",
+    "CudaRecorder",
+    "RecordedShapes",
+    "Recorder",
+    "RecordingError",
+    "first_paragraph",
+    "give_back_memory",
+]
+
+Recorded = TypeVar("Recorded")
+
+# A process makes one recording at a time and replays nothing meanwhile, because all
+# threads share torch's random number generator, which refuses both. The lock is
+# reentrant because a hook of the model may predict.
+ONE_RECORDING = threading.RLock()
 
 # Called with a function and with another that warms up for it; returns what does again
 # what the function does. The function need not run before that.
@@ -92,3 +116,60 @@ def give_back_memory() -> None:
     """Let others use the memory of graphs that are gone."""
     if torch.cuda.is_initialized() and not _broken:  # pragma: gpu
         torch.cuda.empty_cache()
+
+
+class RecordedShapes(Generic[Recorded]):
+    """What is recorded of each shape.
+
+    Parameters
+    ----------
+    n_eager : int
+        How often a shape is seen before it is recorded.
+    what : str
+        What goes on without recordings after a failure, for the warning.
+    """
+
+    def __init__(self, n_eager: int, what: str) -> None:
+        self._n_eager = n_eager
+        self._what = what
+        self._seen: Counter[Hashable] = Counter()
+        self._recorded: dict[Hashable, Recorded] = {}
+        self._works = True
+
+    def __len__(self) -> int:
+        return len(self._recorded)
+
+    def get(self, shape: Hashable, record: Callable[[], Recorded]) -> Recorded | None:
+        """Return what is recorded of a shape; None where it runs eagerly."""
+        if shape in self._recorded:
+            return self._recorded[shape]
+        self._seen[shape] += 1
+        if not self._works or self._seen[shape] <= self._n_eager:
+            return None
+        try:
+            self._recorded[shape] = record()
+        except Exception as error:
+            # Anything that an architecture does may be impossible to record. What is
+            # wrong in itself fails once more where it runs eagerly.
+            self.clear()
+            self._works = False
+            warnings.warn(
+                f"No CUDA graph can be made of this model ({first_paragraph(error)}): "
+                f"{self._what} goes on without, with the same results but slower.",
+                UserWarning,
+                stacklevel=2,
+            )
+            return None
+        return self._recorded[shape]
+
+    def clear(self) -> None:
+        """Forget all shapes and give their memory back."""
+        self._seen.clear()
+        if self._recorded:
+            self._recorded.clear()
+            give_back_memory()
+
+
+def first_paragraph(error: Exception) -> str:
+    """Return what an error says, without the advice for developers that torch adds."""
+    return " ".join(str(error).split("\n\n")[0].split())

@@ -1,43 +1,36 @@
-"""Graphs: steps and predictions recorded once per shape, replayed with one launch.
+"""Training steps that are recorded as one CUDA graph for each shape of a batch.
 
-On a GPU an eager step of a small batch is a thousand launches of kernels that are done
-before the next one is launched. A CUDA graph is all of them in one launch; it reads and
-writes the same memory every time.
+See `skbert.runtime.cuda_graphs` for the reason.
 """
 
 from __future__ import annotations
 
-import threading
 import warnings
-from collections import Counter
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import fields, replace
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from skbert.runtime.cuda_graphs import Recorder, RecordingError, give_back_memory
+from skbert.runtime.cuda_graphs import (
+    ONE_RECORDING,
+    RecordedShapes,
+    Recorder,
+    RecordingError,
+    first_paragraph,
+)
 from skbert.tokens.batching import Batch
 from skbert.training.compiled import MOST_LENGTHS, CompiledLayers
 from skbert.training.step import TrainingStep
 
-__all__ = ["GraphedForward", "GraphedStep", "with_graphs"]
-
-Recorded = TypeVar("Recorded")
+__all__ = ["GraphedStep", "with_graphs"]
 
 # Batches of one shape that run eagerly before the shape is recorded. Recording costs
-# about as much as so many: two warm-ups, the function itself, waits for the device.
-# Whatever a fit's length, no more than twice the best choice is spent so. A prediction
-# has a third of a training step's launches, hidden behind large batches.
+# about as much as four steps: two warm-up runs, the recorded run and waits for the
+# device. So the number is at most twice the best choice, whatever the length of a fit.
 _EAGER_STEPS = 4
-_EAGER_PREDICTIONS = 8
-
-# One recording at a time in a process, and no replay meanwhile: torch's generator of
-# random numbers is shared by all threads and refuses both. Other threads may go on with
-# predictions, which draw none. A hook of the model may predict: hence reentrant.
-_RECORDING = threading.RLock()
 
 
 def with_graphs(
@@ -77,63 +70,6 @@ def with_graphs(
     return GraphedStep(step, batch_size=batch_size, record=record, layers=layers)
 
 
-class _Shapes(Generic[Recorded]):
-    """What is recorded of each shape.
-
-    Parameters
-    ----------
-    n_eager : int
-        How often a shape is seen before it is recorded.
-    what : str
-        What goes on without recordings after a failure, for the warning.
-    """
-
-    def __init__(self, n_eager: int, what: str) -> None:
-        self._n_eager = n_eager
-        self._what = what
-        self._seen: Counter[Hashable] = Counter()
-        self._recorded: dict[Hashable, Recorded] = {}
-        self._works = True
-
-    def __len__(self) -> int:
-        return len(self._recorded)
-
-    def get(self, shape: Hashable, record: Callable[[], Recorded]) -> Recorded | None:
-        """Return what is recorded of a shape; None where it runs eagerly."""
-        if shape in self._recorded:
-            return self._recorded[shape]
-        self._seen[shape] += 1
-        if not self._works or self._seen[shape] <= self._n_eager:
-            return None
-        try:
-            self._recorded[shape] = record()
-        except Exception as error:
-            # Anything that an architecture does may be impossible to record. What is
-            # wrong in itself fails once more where it runs eagerly.
-            self.clear()
-            self._works = False
-            warnings.warn(
-                f"No CUDA graph can be made of this model ({_brief(error)}): "
-                f"{self._what} goes on without, with the same results but slower.",
-                UserWarning,
-                stacklevel=2,
-            )
-            return None
-        return self._recorded[shape]
-
-    def clear(self) -> None:
-        """Forget all shapes and give their memory back."""
-        self._seen.clear()
-        if self._recorded:
-            self._recorded.clear()
-            give_back_memory()
-
-
-def _brief(error: Exception) -> str:
-    # torch adds paragraphs of advice for its own developers.
-    return " ".join(str(error).split("\n\n")[0].split())
-
-
 class GraphedStep:
     """A training step that is recorded once per shape; elsewhere it runs eagerly.
 
@@ -166,7 +102,9 @@ class GraphedStep:
         layers = list(layers)
         self._compiled = CompiledLayers(layers) if layers else None
         self._compiled_lengths: set[int] = set()
-        self._shapes: _Shapes[_RecordedStep] = _Shapes(_EAGER_STEPS, "training")
+        self._shapes: RecordedShapes[_RecordedStep] = RecordedShapes(
+            _EAGER_STEPS, "training"
+        )
         self._trainable = self._flags()
         step.keeps_gradients = True
 
@@ -178,7 +116,7 @@ class GraphedStep:
     def __call__(self, batch: Batch) -> Tensor:
         """Train on one batch; return its loss, still on the device."""
         batch = batch.to(self.step.device)
-        with _RECORDING:
+        with ONE_RECORDING:
             self._follow_thawing()
             recorded = self._shapes.get(_shape(batch), partial(self._record, batch))
             if recorded is None:
@@ -219,8 +157,8 @@ class GraphedStep:
         except Exception as error:  # compilers fail in many ways
             self._compiled = None
             warnings.warn(
-                f"The layers cannot be compiled here ({_brief(error)}): training goes "
-                "on without, with the same results but slower.",
+                f"The layers cannot be compiled here ({first_paragraph(error)}): "
+                "training goes on without, with the same results but slower.",
                 UserWarning,
                 stacklevel=2,
             )
@@ -303,74 +241,3 @@ def _blank_rows(buffers: Batch, start: int) -> None:
         buffer[start:] = 0
     # Attention to nothing, and the mean of nothing, are not defined.
     buffers.attention_mask[start:, 0] = 1
-
-
-class GraphedForward:
-    """A forward pass that is recorded once per shape.
-
-    Parameters
-    ----------
-    forward : callable
-        Called with ``(input_ids, attention_mask)`` on the device; returns logits.
-    record : callable
-        A `CudaRecorder`, or a stand-in.
-    """
-
-    def __init__(
-        self, forward: Callable[[Tensor, Tensor], Tensor], *, record: Recorder
-    ) -> None:
-        self._forward = forward
-        self._recorder = record
-        self._shapes: _Shapes[_RecordedForward] = _Shapes(
-            _EAGER_PREDICTIONS, "prediction"
-        )
-
-    @property
-    def n_shapes(self) -> int:
-        """Number of recorded shapes."""
-        return len(self._shapes)
-
-    def __call__(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Return the logits; the next batch of this shape may write over them.
-
-        Shape: (batch_size, seq_len) twice -> (batch_size, n_labels)
-        """
-        with _RECORDING:
-            recorded = self._shapes.get(
-                tuple(input_ids.shape), partial(self._record, input_ids)
-            )
-            if recorded is not None:
-                return recorded(input_ids, attention_mask)
-        return self._forward(input_ids, attention_mask)
-
-    def _record(self, input_ids: Tensor) -> _RecordedForward:
-        return _RecordedForward(self._forward, input_ids, self._recorder)
-
-    def release(self) -> None:
-        """Give up the recordings and their memory."""
-        self._shapes.clear()
-
-
-class _RecordedForward:
-    """A forward pass of one shape: the memory it reads and writes, and its replay."""
-
-    def __init__(
-        self,
-        forward: Callable[[Tensor, Tensor], Tensor],
-        input_ids: Tensor,
-        record: Recorder,
-    ) -> None:
-        self._ids = ids = torch.zeros_like(input_ids)
-        self._mask = mask = torch.zeros_like(input_ids)
-        mask[:, 0] = 1
-        self._logits = result = forward(ids, mask)
-        self._replay = record(
-            lambda: result.copy_(forward(ids, mask)), lambda: forward(ids, mask)
-        )
-
-    def __call__(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Return the logits, shape (batch_size, n_labels)."""
-        self._ids.copy_(input_ids, non_blocking=True)
-        self._mask.copy_(attention_mask, non_blocking=True)
-        self._replay()
-        return self._logits

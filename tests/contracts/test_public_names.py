@@ -16,12 +16,11 @@ MODULES = (
     "skbert.classifier",
     "skbert.comparison",
     "skbert.datasets",
+    "skbert.exceptions",
     "skbert.metrics",
     "skbert.model_selection",
     "skbert.plotting",
-    "skbert.metrics.scorers",
     "skbert.search",
-    "skbert.search.study",
     "skbert.thresholds",
 )
 
@@ -51,5 +50,4 @@ def test_there_is_an_example_of(name):
 
 def test_the_modules_are_those_that_hold_the_names_of_skbert():
     homes = {f"skbert.{home}" for home in skbert._HOME_OF.values()}
-    # Of folder only the error is public.
-    assert homes - {"skbert.models.folder"} == set(MODULES) - {"skbert"}
+    assert homes == set(MODULES) - {"skbert"}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from faults.all_faults import FAULTS
-from faults.fault import tally
+from tests.faults.all_faults import FAULTS
+from tests.faults.fault import tally
 
 
 def main() -> None:

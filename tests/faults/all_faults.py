@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from faults.fault import Fault
-from faults.folders import FOLDERS
-from faults.interrupts import INTERRUPTS
-from faults.kills import KILLS
-from faults.load import LOAD_FAULTS
-from faults.memory import MEMORY_FAULTS
+from tests.faults.fault import Fault
+from tests.faults.folders import FOLDERS
+from tests.faults.interrupts import INTERRUPTS
+from tests.faults.kills import KILLS
+from tests.faults.load import LOAD_FAULTS
+from tests.faults.memory import MEMORY_FAULTS
 
 FAULTS: tuple[Fault, ...] = (
     *KILLS,

@@ -23,10 +23,10 @@ from pathlib import Path
 import numpy as np
 
 from checkpoints import make_checkpoint
-from faults.fault import Fault
-from faults.folder_worker import GROWTH
-from faults.mutations import MUTATIONS
 from save_format_fixture import fit_example
+from tests.faults.fault import Fault
+from tests.faults.folder_worker import GROWTH
+from tests.faults.mutations import MUTATIONS
 
 TESTS = Path(__file__).resolve().parents[1]
 
@@ -48,7 +48,7 @@ class Worker:
         self.printed = self.room / "printed"
         self.printed.touch()
         environment = os.environ | {
-            "PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)]),
+            "PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS / "support")]),
             "PYTHONDONTWRITEBYTECODE": "1",
             "HOME": str(self.room / "home"),
             "HF_HOME": str(self.room / "home"),
@@ -59,7 +59,7 @@ class Worker:
         for name in ("HF_HUB_OFFLINE", "RUST_BACKTRACE"):
             environment.pop(name, None)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "faults.folder_worker", str(self.printed)],
+            [sys.executable, "-m", "tests.faults.folder_worker", str(self.printed)],
             cwd=self.room / "cwd",
             env=environment,
             stdin=subprocess.PIPE,

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from faults.fault import Fault
-from faults.fitting import VARIANTS, Fit, assert_same
-from faults.kills import checkpoint_dir, duration
+from tests.faults.fault import Fault
+from tests.faults.fitting import VARIANTS, Fit, assert_same
+from tests.faults.kills import checkpoint_dir, duration
 
 # Python's own libraries take locks in ways that a signal can leave them taken.
 _LEFT_OUT = (

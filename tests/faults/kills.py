@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from faults.fault import Fault
-from faults.fitting import (
+from tests.faults.fault import Fault
+from tests.faults.fitting import (
     VARIANTS,
     Fit,
     assert_same,

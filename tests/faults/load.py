@@ -14,7 +14,7 @@ import numpy as np
 
 from checkpoints import CORPUS, make_checkpoint
 from daemon_threads import in_threads
-from faults.fault import Fault
+from tests.faults.fault import Fault
 
 N_THREADS = 16
 N_LABELS = 3

@@ -18,9 +18,9 @@ import torch
 from skorch.callbacks import Callback
 
 from checkpoints import make_checkpoint
-from faults.fault import Fault
 from skbert import TransformerMultiLabelClassifier, make_emails
 from skbert.models.module import MultiLabelModule
+from tests.faults.fault import Fault
 
 __all__ = ["MEMORY_FAULTS"]
 

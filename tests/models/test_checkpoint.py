@@ -8,8 +8,8 @@ import pytest
 import skbert.models.checkpoint
 from checkpoints import CANINE_MAX_LENGTH, MAX_LENGTH
 from skbert import TransformerMultiLabelClassifier
+from skbert.exceptions import ModelFormatError
 from skbert.models.checkpoint import DEFAULT_MODEL, open_checkpoint, resolve_model
-from skbert.models.folder import ModelFormatError
 
 WITH_VOCABULARY = ("bert", "roberta", "deberta", "distilbert")
 FAMILIES = (*WITH_VOCABULARY, "canine")

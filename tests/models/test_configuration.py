@@ -4,9 +4,9 @@ import shutil
 import pytest
 import transformers
 
+from skbert.exceptions import ModelFormatError
 from skbert.models.checkpoint import open_checkpoint
 from skbert.models.configuration import load_config
-from skbert.models.folder import ModelFormatError
 from skbert.models.module import build_module
 
 

@@ -18,7 +18,7 @@ import skbert.training.frozen_states
 from checkpoints import CANINE_MAX_LENGTH, CORPUS, FAMILIES, MAX_LENGTH
 from encoder_table import PAGE, answer, with_table
 from skbert import TransformerMultiLabelClassifier
-from skbert.models.folder import ModelFormatError
+from skbert.exceptions import ModelFormatError
 from skbert.models.tokenizer import load_tokenizer
 
 # The second of two layers, by each family's own name for it.

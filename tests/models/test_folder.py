@@ -16,10 +16,10 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
+from skbert.exceptions import ModelFormatError
 from skbert.models.checkpoint import open_checkpoint, resolve_model
 from skbert.models.folder import (
     _TEXTS,
-    ModelFormatError,
     WeightCount,
     check_numbers,
     count_weights,
@@ -169,7 +169,7 @@ def test_files_longer_than_memory_are_not_read(folder, name):
 OPEN_BENEATH_A_LIMIT = """
 import resource, sys
 from skbert.models.checkpoint import open_checkpoint
-from skbert.models.folder import ModelFormatError
+from skbert.exceptions import ModelFormatError
 good, *bad = sys.argv[1:]
 open_checkpoint(good)  # what it imports is no matter of the folders
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
@@ -277,7 +277,8 @@ def test_links_to_files_are_files(folder, tmp_path):
 READ_AS_NOBODY = """
 import os, sys
 from pathlib import Path
-from skbert.models.folder import ModelFormatError, load_tensors, read_json
+from skbert.exceptions import ModelFormatError
+from skbert.models.folder import load_tensors, read_json
 path = Path(sys.argv[1])
 if os.geteuid() == 0:
     os.setuid(65534)  # the superuser may read everything

@@ -7,8 +7,8 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoModelForSequenceClassification
 
 from checkpoints import make_checkpoint
+from skbert.exceptions import ModelFormatError
 from skbert.models.configuration import load_config
-from skbert.models.folder import ModelFormatError
 from skbert.models.module import build_module
 
 FAMILIES = ("bert", "roberta", "deberta", "distilbert", "canine")

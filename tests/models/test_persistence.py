@@ -20,8 +20,8 @@ from skorch.callbacks import Callback
 import skbert.models.persistence
 from checkpoints import make_checkpoint
 from skbert import TransformerMultiLabelClassifier
+from skbert.exceptions import ModelFormatError
 from skbert.models.checkpoint import open_checkpoint
-from skbert.models.folder import ModelFormatError
 from skbert.models.persistence import FORMAT_VERSION, load_model, save_model
 
 WITH_VOCABULARY = ("bert", "roberta", "deberta", "distilbert")

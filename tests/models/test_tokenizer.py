@@ -9,7 +9,10 @@ import time
 import pytest
 import transformers
 
-from faults.mutations.tokenizers import (
+from skbert.exceptions import ModelFormatError
+from skbert.models.checkpoint import open_checkpoint
+from skbert.models.tokenizer import load_tokenizer
+from tests.faults.mutations.tokenizers import (
     SPECIAL,
     TEXT,
     charsmap_of_a,
@@ -19,9 +22,6 @@ from faults.mutations.tokenizers import (
     split,
     template,
 )
-from skbert.models.checkpoint import open_checkpoint
-from skbert.models.folder import ModelFormatError
-from skbert.models.tokenizer import load_tokenizer
 
 WITH_VOCABULARY = ("bert", "roberta", "deberta", "distilbert")
 

@@ -1,4 +1,4 @@
-"""Tests of skbert.plotting.thresholds and skbert.plotting.tuned_thresholds."""
+"""Tests of skbert.plotting.threshold_curves and skbert.plotting.tuned_thresholds."""
 
 import matplotlib.pyplot as plt
 import numpy as np

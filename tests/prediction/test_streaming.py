@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 from sklearn.exceptions import NotFittedError
 
-from skbert import TransformerMultiLabelClassifier, predictions
+from skbert import TransformerMultiLabelClassifier
+from skbert.prediction import mixin as predictions
 from skbert.prediction.streaming import iterate_texts, one_ahead, read_chunks, slices
 
 

@@ -18,10 +18,11 @@ import torch
 from torch import nn
 
 import skbert.training.graphs
+from skbert.prediction.graphs import GraphedForward
 from skbert.runtime.cuda_graphs import CudaRecorder, RecordingError
 from skbert.tokens.batching import Batch
 from skbert.training.compiled import MOST_LENGTHS, CompiledLayers
-from skbert.training.graphs import GraphedForward, GraphedStep, with_graphs
+from skbert.training.graphs import GraphedStep, with_graphs
 from skbert.training.losses import MultiLabelLoss
 from skbert.training.step import TrainingStep, linear_schedule
 

@@ -3,13 +3,13 @@
 Each returns in words what it did, for the report of what was lost.
 """
 
-from faults.mutations.benign import change_nothing
-from faults.mutations.json_files import change_config, change_state
-from faults.mutations.links import link
-from faults.mutations.planted_code import plant_code
-from faults.mutations.sizes import lie_about_sizes
-from faults.mutations.tokenizers import change_tokenizer
-from faults.mutations.weights import change_weights
+from tests.faults.mutations.benign import change_nothing
+from tests.faults.mutations.json_files import change_config, change_state
+from tests.faults.mutations.links import link
+from tests.faults.mutations.planted_code import plant_code
+from tests.faults.mutations.sizes import lie_about_sizes
+from tests.faults.mutations.tokenizers import change_tokenizer
+from tests.faults.mutations.weights import change_weights
 
 MUTATIONS = {
     "config.json": change_config,

@@ -7,9 +7,9 @@ import os
 import pickle
 from pathlib import Path
 
-from faults.mutations.json_files import read, write
-from faults.mutations.planted_code import RunsCode
-from faults.mutations.weights import pack, unpack
+from tests.faults.mutations.json_files import read, write
+from tests.faults.mutations.planted_code import RunsCode
+from tests.faults.mutations.weights import pack, unpack
 
 
 def change_nothing(folder, rng):

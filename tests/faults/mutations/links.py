@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-from faults.mutations.json_files import JUNK, write
-from faults.mutations.weights import unpack
+from tests.faults.mutations.json_files import JUNK, write
+from tests.faults.mutations.weights import unpack
 
 
 def link(folder, rng):

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import torch
 
-from faults.mutations.json_files import read, write
-from faults.mutations.tokenizers import CLASSES
-from faults.mutations.weights import unpack
+from tests.faults.mutations.json_files import read, write
+from tests.faults.mutations.tokenizers import CLASSES
+from tests.faults.mutations.weights import unpack
 
 
 class RunsCode:

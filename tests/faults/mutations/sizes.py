@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from faults.mutations.json_files import read, write
-from faults.mutations.tokenizers import use_class
-from faults.mutations.weights import pack
+from tests.faults.mutations.json_files import read, write
+from tests.faults.mutations.tokenizers import use_class
+from tests.faults.mutations.weights import pack
 
 _SIZES = (
     *("hidden_size", "dim", "intermediate_size", "hidden_dim", "num_hidden_layers"),

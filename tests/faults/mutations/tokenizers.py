@@ -7,8 +7,8 @@ import json
 import os
 import struct
 
-from faults.folder_worker import SECRET
-from faults.mutations.json_files import JUNK, change_json, read, write
+from tests.faults.folder_worker import SECRET
+from tests.faults.mutations.json_files import JUNK, change_json, read, write
 
 
 def change_tokenizer(folder, rng):

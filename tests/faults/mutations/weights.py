@@ -8,7 +8,7 @@ import struct
 import torch
 from safetensors.torch import load_file, save_file
 
-from faults.mutations.json_files import JUNK, flip
+from tests.faults.mutations.json_files import JUNK, flip
 
 
 def unpack(path):

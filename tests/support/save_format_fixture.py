@@ -1,6 +1,6 @@
 """Save what models/test_saved_formats.py loads: run it once per version of the format.
 
-    PYTHONPATH=. python tests/save_format_fixture.py
+    PYTHONPATH=. python tests/support/save_format_fixture.py
 
 It writes tests/fixtures/format-N-POOLING, a folder as users have them, and beside it
 what the classifier answered. Those of earlier versions stay as they are for ever.
@@ -17,7 +17,7 @@ from checkpoints import make_checkpoint
 from skbert import TransformerMultiLabelClassifier
 from skbert.models.persistence import FORMAT_VERSION
 
-FIXTURES = Path(__file__).resolve().parent / "fixtures"
+FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 
 FAMILIES = {"mean": "bert", "native": "roberta"}
 THRESHOLDS = [0.25, 0.5, 0.625]

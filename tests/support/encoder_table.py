@@ -2,7 +2,7 @@
 
 Each cell is a test. Run this file to write the table after a change::
 
-    python tests/encoder_table.py
+    python tests/support/encoder_table.py
 """
 
 import re
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from checkpoints import FAMILIES
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "encoders.rst"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "encoders.rst"
 
 COLUMNS = {
     "fit": "fit, predict",
@@ -111,7 +111,8 @@ def _row(cells):
 
 
 _TABLE = re.compile(
-    r"(?<=\.\. begin: python tests/encoder_table\.py\n\n).*?(?=\n\.\. end\n)", re.DOTALL
+    r"(?<=\.\. begin: python tests/support/encoder_table\.py\n\n).*?(?=\n\.\. end\n)",
+    re.DOTALL,
 )
 
 

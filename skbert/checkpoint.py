@@ -12,7 +12,13 @@ from pathlib import Path
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from skbert.configuration import load_config
-from skbert.folder import ModelFormatError, check_folder, count_weights, read_json
+from skbert.folder import (
+    TOKENIZER_PATTERNS,
+    ModelFormatError,
+    check_folder,
+    count_weights,
+    read_json,
+)
 from skbert.padding import Padding
 from skbert.silence import quiet_transformers
 from skbert.structure import EncoderStructure, encoder_structure
@@ -37,9 +43,7 @@ _HUB_FILES = [
     "*.json",
     "model*.safetensors",
     "head.safetensors",  # skbert's own
-    "*.txt",
-    "*.model",
-    "*.jinja",
+    *TOKENIZER_PATTERNS,
 ]
 _HUB_IGNORED = ["onnx/*", "openvino/*"]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from skbert.exceptions import ModelFormatError
-from skbert.models.folder import read_json
+from skbert.models.folder import TOKENIZER_FILES, read_json
 from skbert.runtime.files import sync_file, sync_folder
 
 __all__ = [
@@ -42,38 +42,7 @@ _PARTS = (
     "model-?????-of-?????.safetensors",
     "adapter_config.json",
     "adapter_model.safetensors",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "chat_template.jinja",
-    "additional_chat_templates/*.jinja",
-    # Vocabularies, by the names of all tokenizers of transformers.
-    "bpe.codes",
-    "byte_maps.json",
-    "dict.txt",
-    "emoji.json",
-    "entity_vocab.json",
-    "merges.txt",
-    "normalizer.json",
-    "prophetnet.tokenizer",
-    "sentencepiece.bpe.model",
-    "sentencepiece.model",
-    "source.spm",
-    "spiece.model",
-    "spm.model",
-    "spm_char.model",
-    "target.spm",
-    "target_vocab.json",
-    "tekken.json",
-    "tiktoken.model",
-    "tokenizer.model",
-    "vocab-src.json",
-    "vocab-tgt.json",
-    "vocab.json",
-    "vocab.txt",
-    "word_pronunciation.json",
-    "word_shape.json",
+    *TOKENIZER_FILES,
 )
 
 _SCRATCH = ".skbert-saving-"

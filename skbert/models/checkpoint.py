@@ -14,7 +14,12 @@ from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 from skbert.exceptions import ModelFormatError
 from skbert.models.architecture import EncoderStructure, encoder_structure
 from skbert.models.configuration import load_config
-from skbert.models.folder import check_folder, count_weights, read_json
+from skbert.models.folder import (
+    TOKENIZER_PATTERNS,
+    check_folder,
+    count_weights,
+    read_json,
+)
 from skbert.models.tokenizer import load_tokenizer
 from skbert.runtime.quiet import quiet_transformers
 from skbert.tokens.padding import Padding
@@ -38,9 +43,7 @@ _HUB_FILES = [
     "*.json",
     "model*.safetensors",
     "head.safetensors",  # skbert's own
-    "*.txt",
-    "*.model",
-    "*.jinja",
+    *TOKENIZER_PATTERNS,
 ]
 _HUB_IGNORED = ["onnx/*", "openvino/*"]
 

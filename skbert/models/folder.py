@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
@@ -22,6 +23,8 @@ from torch import Tensor
 from skbert.exceptions import ModelFormatError
 
 __all__ = [
+    "TOKENIZER_FILES",
+    "TOKENIZER_PATTERNS",
     "WeightCount",
     "check_folder",
     "check_numbers",
@@ -34,12 +37,51 @@ __all__ = [
 
 # Bytes of a file that is read whole; vocabularies of millions of words are shorter.
 _LONGEST_TEXT = 2**28
-# What the files of transformers' tokenizers end in, whatever its classes call them.
-_TEXTS = {
-    *(".json", ".txt", ".jinja", ".model", ".spm", ".bpe", ".codes", ".vocab"),
-    *(".tokenizer", ".tiktoken"),
-}
+
 _TEMPLATES = "additional_chat_templates"
+
+# The files of tokenizers, by the names that all classes of transformers give to them.
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    f"{_TEMPLATES}/*.jinja",
+    # Vocabularies.
+    "bpe.codes",
+    "byte_maps.json",
+    "dict.txt",
+    "emoji.json",
+    "entity_vocab.json",
+    "merges.txt",
+    "normalizer.json",
+    "prophetnet.tokenizer",
+    "sentencepiece.bpe.model",
+    "sentencepiece.model",
+    "source.spm",
+    "spiece.model",
+    "spm.model",
+    "spm_char.model",
+    "target.spm",
+    "target_vocab.json",
+    "tekken.json",
+    "tiktoken.model",
+    "tokenizer.model",
+    "vocab-src.json",
+    "vocab-tgt.json",
+    "vocab.json",
+    "vocab.txt",
+    "word_pronunciation.json",
+    "word_shape.json",
+)
+
+# What matches the files of a tokenizer, also where a folder has its own names for them.
+TOKENIZER_PATTERNS = (
+    *sorted({f"*{Path(name).suffix}" for name in TOKENIZER_FILES}),
+    *("*.bpe", "*.tiktoken", "*.vocab"),
+    "*.model.v*",  # Mistral's have a version behind it: tokenizer.model.v3.
+)
 
 # Brackets inside of one another; to copy such an object takes Python a call for each.
 _DEEPEST_JSON = 50
@@ -72,8 +114,7 @@ def check_folder(folder: Path) -> Path:
             "out. Merge it into its model first: merge_and_unload() of peft."
         )
     for path in folder.glob("*"):
-        # Mistral's have a version behind it: tokenizer.model.v3.
-        if path.suffix in _TEXTS or ".model" in path.suffixes:
+        if any(fnmatch(path.name, pattern) for pattern in TOKENIZER_PATTERNS):
             check_text(path)
     _check_templates(folder / _TEMPLATES)
     if any(folder.glob("model*.safetensors")):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 import transformers
+from huggingface_hub.constants import HF_HUB_DISABLE_PROGRESS_BARS
 from huggingface_hub.utils import (  # type: ignore[attr-defined] # documented there
     are_progress_bars_disabled,
     disable_progress_bars,
@@ -28,6 +29,10 @@ def quiet_transformers() -> AbstractContextManager[None]:
 # would be printed.
 _LOGGERS = (logging.getLogger("transformers"), logging.getLogger())
 
+# Where the variable is set, to 0 or 1, it decides, and the hub warns whoever tries to
+# switch the bars.
+_CAN_SWITCH_BARS = HF_HUB_DISABLE_PROGRESS_BARS is None
+
 
 def _is_worth_saying(record: logging.LogRecord) -> bool:
     is_transformers = record.name.partition(".")[0] == "transformers"
@@ -45,6 +50,8 @@ def _silence() -> Iterator[None]:
     def restore() -> None:
         for handler in handlers:
             handler.removeFilter(_is_worth_saying)
+        if not _CAN_SWITCH_BARS:
+            return
         if had_bars:
             bars.enable_progress_bar()
         if hub_had_bars:
@@ -55,7 +62,8 @@ def _silence() -> Iterator[None]:
     try:
         for handler in handlers:
             handler.addFilter(_is_worth_saying)
-        bars.disable_progress_bar()
+        if _CAN_SWITCH_BARS:
+            bars.disable_progress_bar()
         yield
     finally:
         try:

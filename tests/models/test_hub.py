@@ -11,8 +11,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 
-from checkpoints import make_checkpoint
+from checkpoints import MAX_LENGTH, make_checkpoint
 from skbert import TransformerMultiLabelClassifier
+from skbert.models.checkpoint import open_checkpoint
 
 COMMIT = "0123456789abcdef" * 2 + "01234567"
 
@@ -146,6 +147,12 @@ answers = {
 for name in "unknown deleted gated closed refused pickled down cut".split():
     answers[name] = attempt("team/" + name)
 answers["vocabulary"] = len(open_checkpoint("team/good").tokenizer)
+answers["vocabularies"] = attempt("team/vocabularies")
+try:
+    tokenizer = open_checkpoint("team/phobert").tokenizer
+    answers["PhoBERT"] = tokenizer.tokenize("the invoice")
+except Exception as error:
+    answers["PhoBERT"] = f"{type(error).__name__}: {error}"
 try:
     clf = TransformerMultiLabelClassifier.from_pretrained(
         "team/saved", device="cpu", precision="fp32"
@@ -178,6 +185,25 @@ def saved_with_mean_pooling(checkpoint, tmp_path_factory):
     return clf, folder
 
 
+VOCABULARIES = [
+    *("bpe.codes", "merges.txt", "prophetnet.tokenizer", "qwen.tiktoken"),
+    *("source.spm", "spiece.model", "target.spm", "tokenizer.model.v3", "x.bpe"),
+]
+
+
+def make_phobert(folder):
+    """Make a RoBERTa whose tokenizer is PhoBERT's: words and codes of byte pairs."""
+    make_checkpoint("roberta", folder)
+    for path in folder.glob("tokenizer*"):
+        path.unlink()
+    settings = {"tokenizer_class": "PhobertTokenizer", "model_max_length": MAX_LENGTH}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    (folder / "vocab.txt").write_text("the 9\ninvo@@ 5\nice 5\n")
+    merges = ["t h", "th e</w>", "i n", "in v", "inv o", "i c", "ic e</w>"]
+    (folder / "bpe.codes").write_text("".join(f"{merge} 1\n" for merge in merges))
+    return folder
+
+
 @pytest.fixture(scope="module")
 def hub(checkpoint, saved_with_mean_pooling, tmp_path_factory):
     """Give what skbert makes of the hub's answers, and what it asked for."""
@@ -190,12 +216,17 @@ def hub(checkpoint, saved_with_mean_pooling, tmp_path_factory):
         (good / name).write_bytes(b"{}")
     pickled = shutil.copytree(checkpoint("bert"), tmp / "pickled")
     (pickled / "model.safetensors").rename(pickled / "pytorch_model.bin")
+    vocabularies = shutil.copytree(checkpoint("bert"), tmp / "vocabularies")
+    for name in VOCABULARIES:
+        (vocabularies / name).write_bytes(b"a")
     server = Hub(
         {
             "team/good": good,
             "team/gated": good,
+            "team/phobert": make_phobert(tmp / "phobert"),
             "team/pickled": pickled,
             "team/saved": saved_with_mean_pooling[1],
+            "team/vocabularies": vocabularies,
         }
     )
     thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -239,9 +270,19 @@ def test_the_hub_gives_a_model(hub):
 
 
 def test_no_pickle_and_no_code_is_downloaded(hub):
-    endings = {path.rpartition(".")[2] for path in hub["asked"] if "/resolve/" in path}
+    good = [path for path in hub["asked"] if path.startswith("/team/good/resolve/")]
 
-    assert endings == {"json", "safetensors"}
+    assert {path.rpartition(".")[2] for path in good} == {"json", "safetensors"}
+
+
+def test_the_vocabularies_of_all_tokenizers_are_downloaded(hub):
+    assert set(hub["vocabularies"]["files"]) > set(VOCABULARIES)
+
+
+def test_a_tokenizer_of_several_files_comes_from_the_hub_whole(hub, tmp_path):
+    tokens = open_checkpoint(make_phobert(tmp_path)).tokenizer.tokenize("the invoice")
+
+    assert hub["PhoBERT"] == tokens == ["the", "invo@@", "ice"]
 
 
 def test_a_downloaded_model_is_found_without_the_hub(hub):

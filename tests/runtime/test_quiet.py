@@ -1,4 +1,7 @@
 import logging
+import os
+import subprocess
+import sys
 
 import huggingface_hub.utils
 import pytest
@@ -114,6 +117,39 @@ def test_silence_leaves_the_hubs_progress_bars_as_they_were(transformers_logging
     with quiet_transformers():
         pass
     assert not huggingface_hub.utils.are_progress_bars_disabled()
+
+
+# huggingface_hub reads the variable when it is imported.
+QUIET_CHILD = """
+import warnings
+import huggingface_hub.utils
+import transformers
+from skbert.runtime.quiet import quiet_transformers
+
+bars = transformers.utils.logging
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # here the hub's warning is right
+    bars.{switch}_progress_bar()
+before = bars.is_progress_bar_enabled()
+with quiet_transformers():
+    pass
+assert bars.is_progress_bar_enabled() == before
+print(huggingface_hub.utils.are_progress_bars_disabled())
+"""
+
+
+@pytest.mark.parametrize("switch", ["enable", "disable"])
+@pytest.mark.parametrize("variable", ["0", "1"])
+def test_silence_leaves_bars_to_the_variable_without_a_warning(variable, switch):
+    process = subprocess.run(
+        [sys.executable, "-W", "error", "-c", QUIET_CHILD.format(switch=switch)],
+        env=os.environ | {"HF_HUB_DISABLE_PROGRESS_BARS": variable},
+        capture_output=True,
+        text=True,
+    )
+
+    assert process.stderr == ""
+    assert process.stdout.strip() == str(variable == "1")
 
 
 def test_opening_says_nothing(checkpoint, capfd):

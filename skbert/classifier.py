@@ -20,9 +20,7 @@ from skbert.models.checkpoint import DEFAULT_MODEL, Checkpoint, resolve_model
 from skbert.models.persistence import SavedModel, load_model, save_model
 from skbert.prediction.mixin import TextPredictionMixin
 from skbert.runtime.device import resolve_device
-from skbert.runtime.fresh_thread import in_fresh_thread
 from skbert.runtime.memory import memory_errors
-from skbert.runtime.torch_modes import modes_kept
 from skbert.tokens.tokenization import tokenize
 from skbert.training.checks import check_long_text_params
 from skbert.training.fit import prediction_net, train
@@ -377,7 +375,7 @@ class TransformerMultiLabelClassifier(TextPredictionMixin, BaseEstimator):
         Whatever error comes, the estimator stays as it was.
         """
         previous = self.net_ if self.warm_start and hasattr(self, "net_") else None
-        with memory_errors("The fit", _MEMORY_ADVICE), modes_kept():
+        with memory_errors("The fit", _MEMORY_ADVICE):
             plan = plan_fit(
                 self,
                 None if previous is None else self._fitted_checkpoint(),
@@ -541,8 +539,7 @@ class TransformerMultiLabelClassifier(TextPredictionMixin, BaseEstimator):
         cls(**chosen)._validate_params()
         resolve_device(device)
         with memory_errors("Loading the model", _LOADING_ADVICE):
-            # Ctrl-C in the midst of it would leave what transformers sets aside.
-            saved = in_fresh_thread(load_model, folder)
+            saved = load_model(folder)
         return cls._from_saved(saved, os.fspath(model), chosen)
 
     @classmethod

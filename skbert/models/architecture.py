@@ -14,7 +14,6 @@ from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 
 from skbert.exceptions import ModelFormatError
 from skbert.models.folder import WeightCount
-from skbert.runtime.fresh_thread import in_fresh_thread
 from skbert.tokens.padding import Padding
 
 __all__ = [
@@ -132,7 +131,7 @@ def lay_out(
         If it is.
     """
     # Ctrl-C in the midst of this would leave all of torch on that device.
-    model = in_fresh_thread(_on_meta_device, auto_class, config, weights)
+    model = _on_meta_device(auto_class, config, weights)
     if weights is None:
         return model
     n_elements = sum(p.numel() for p in [*model.parameters(), *model.buffers()])

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from skbert.runtime.cuda_graphs import give_back_memory
-from skbert.runtime.fresh_thread import compute_somewhere
 from skbert.runtime.memory import is_out_of_memory
-from skbert.runtime.shared_threads import in_shared_thread
+from skbert.runtime.threads import in_shared_thread
 from skbert.tokens.batching import prediction_rows, prediction_tokens, sent
 from skbert.tokens.padding import Padding, pad
 from skbert.tokens.tokenization import RaggedTokens
@@ -71,7 +70,7 @@ class PredictionBatches(Generic[Result]):
         try:
             inputs = sent(ids, self._device), sent(mask, self._device)
             if self._device.type == "cpu":
-                return in_shared_thread(compute_somewhere, self._compute, *inputs)
+                return in_shared_thread(self._compute, *inputs)
             return self._compute(*inputs)
         except Exception as error:
             if not is_out_of_memory(error) or len(ids) == 1:

@@ -14,10 +14,8 @@ from skbert.prediction.batches import PredictionBatches
 from skbert.prediction.graphs import GraphedForward
 from skbert.runtime.cuda_graphs import Recorder
 from skbert.runtime.device import autocast
-from skbert.runtime.fresh_thread import compute_somewhere
 from skbert.runtime.memory import is_out_of_memory
 from skbert.runtime.quiet import quiet_transformers
-from skbert.runtime.torch_modes import modes_kept
 from skbert.tokens.batching import prediction_tokens, sent
 from skbert.tokens.few_shapes import forward_in_few_shapes
 from skbert.tokens.padding import Padding
@@ -111,7 +109,7 @@ class Predictor:
         """Return the logits on the CPU, shape (n_sequences, n_labels), float32."""
         shape = len(sequences), self._n_labels
         logits = torch.empty(shape, dtype=torch.float32, device=self._device)
-        with quiet_transformers(), modes_kept():
+        with quiet_transformers():
             for rows, part in self._batches.results(sequences):
                 logits[sent(torch.from_numpy(rows), self._device)] = part
         return logits.cpu()
@@ -177,9 +175,7 @@ def working_precision(
     training = module.training
     module.eval()
     try:
-        compute_somewhere(
-            _forward, module, device, precision, ids, torch.ones_like(ids)
-        )
+        _forward(module, device, precision, ids, torch.ones_like(ids))
     except RuntimeError as error:
         if is_out_of_memory(error):
             raise

@@ -1,25 +1,22 @@
-"""Interrupt: what Ctrl-C means to a fit alone, and to one of many."""
+"""What Ctrl-C means: the end of one fit, or of a cross-validation as a whole."""
 
 from __future__ import annotations
 
-import dis
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-__all__ = ["interrupts_are_raised", "interrupts_raised", "is_ctrl_c"]
+__all__ = ["interrupts_are_raised", "interrupts_raised"]
 
 _RAISED = ContextVar("skbert_interrupts_raised", default=False)
-
-_RAISE = dis.opmap["RAISE_VARARGS"]
 
 
 @contextmanager
 def interrupts_raised() -> Iterator[None]:
-    """Let an interrupt come through the fits inside of the context.
+    """Let Ctrl-C end the fits in this context with a KeyboardInterrupt.
 
-    A fit alone ends in good order, with what it has learned so far. Of one fit of a
-    cross-validation that is worth nothing: who presses Ctrl-C means all of it.
+    A fit by itself ends early and keeps its best weights. One fold of a
+    cross-validation is worth nothing alone, and Ctrl-C is meant for all of them.
     """
     token = _RAISED.set(True)
     try:
@@ -29,20 +26,5 @@ def interrupts_raised() -> Iterator[None]:
 
 
 def interrupts_are_raised() -> bool:
-    """Say whether this runs inside of `interrupts_raised`."""
+    """Return whether the caller is inside `interrupts_raised`."""
     return _RAISED.get()
-
-
-def is_ctrl_c(interrupt: KeyboardInterrupt) -> bool:
-    """Say whether a signal brought an interrupt, and not a callback.
-
-    skorch's callbacks, EarlyStopping among them, end a fit by raising the very
-    exception with which Python answers Ctrl-C. But they need a ``raise`` statement for
-    it, and a signal comes in the midst of something else.
-    """
-    traceback = interrupt.__traceback__
-    assert traceback is not None  # it was raised
-    while traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    code = traceback.tb_frame.f_code.co_code
-    return code[traceback.tb_lasti] != _RAISE

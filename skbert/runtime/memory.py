@@ -1,4 +1,4 @@
-"""Out of memory: the many errors that say it, told apart and made into one."""
+"""Out of memory: many errors say it, and users get one MemoryError with advice."""
 
 from __future__ import annotations
 
@@ -8,56 +8,46 @@ from contextlib import contextmanager
 import torch
 from safetensors import SafetensorError
 
-__all__ = ["is_out_of_memory", "is_refused_by_thread", "memory_errors"]
+__all__ = ["is_out_of_memory", "memory_errors"]
 
-# Few libraries have a class for it: what they raise instead. Other errors, of a wrong
-# label for instance, may quote anything.
+# Few libraries have a class for it. These are what the others raise. The classes count
+# because an error about a wrong label, for instance, may quote any words.
 _CLASSES = (RuntimeError, OSError, SafetensorError)
 _MESSAGES = (
     "can't allocate memory",  # torch's allocator on Linux
     "not enough memory",  # the same on Windows
-    "Cannot allocate memory",  # the system's own words, from files that are mapped
+    "Cannot allocate memory",  # the operating system, for files that are mapped
     "out of memory",  # drivers, Metal
     "ALLOC_FAILED",  # cuBLAS, cuDNN
     "std::bad_alloc",
-    "can't start new thread",  # Python, which needs room for its stack
+    "can't start new thread",  # Python, which needs room for the thread's stack
 )
-# What oneDNN says when it gets none for its code. With more words, it is about what it
-# cannot do.
+# oneDNN says exactly this if it gets no memory for its code. A longer message is about
+# an operation that it does not support.
 _ONEDNN = "could not create a primitive"
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Say whether an error is about memory, on whatever device."""
+    """Return whether an error is about memory, on whatever device."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
-    # What comes from Rust is often of no class of its own.
+    # Errors of libraries in Rust often have no class of their own.
     if not isinstance(error, _CLASSES) and type(error) is not Exception:
         return False
-    said = str(error)
-    return is_refused_by_thread(error) or any(message in said for message in _MESSAGES)
-
-
-def is_refused_by_thread(error: BaseException) -> bool:
-    """Say whether oneDNN got no memory for code, and will make none in this thread.
-
-    Its assembler, Xbyak, keeps its first error for each thread, and oneDNN looks at
-    that before it makes code: shapes that are new to it are refused from then on, also
-    when there is memory. Other threads are not concerned.
-    """
-    return str(error) == _ONEDNN
+    message = str(error)
+    return message == _ONEDNN or any(words in message for words in _MESSAGES)
 
 
 @contextmanager
 def memory_errors(what: str, advice: str) -> Iterator[None]:
-    """Turn whatever says that memory is used up into a `MemoryError` with advice.
+    """Turn every error that is about memory into a `MemoryError` with advice.
 
     Parameters
     ----------
     what : str
-        What needs the memory.
+        The action that needs the memory.
     advice : str
-        What takes less of it.
+        What takes less memory.
 
     Raises
     ------
@@ -72,10 +62,10 @@ def memory_errors(what: str, advice: str) -> Iterator[None]:
             cause = cause.__cause__
         if cause is None:
             raise
-        message = f"{what} ran out of memory ({_brief(cause)}). {advice}"
+        message = f"{what} ran out of memory ({_first_line(cause)}). {advice}"
         raise MemoryError(message) from error
 
 
-def _brief(error: BaseException) -> str:
-    # torch adds lines of where in its own code it was, and of environment variables.
+def _first_line(error: BaseException) -> str:
+    # torch adds lines about its own source code and about environment variables.
     return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

@@ -45,7 +45,9 @@ class EpochReports(Callback):
             Of no use here.
         """
         epoch = len(net.history)
+        net.in_callback_ = False  # Ctrl-C is more likely here than in other callbacks
         logits = net.predict_logits(self.tokens)
+        net.in_callback_ = True
         try:
             self.report(epoch, logits, epoch == net.max_epochs)
         except Exception:

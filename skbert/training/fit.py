@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
-from functools import partial
 from numbers import Integral
 from pathlib import Path
 
@@ -17,10 +16,9 @@ from skbert import __version__
 from skbert.models.module import MultiLabelModule, build_module
 from skbert.runtime.device import resolve_precision
 from skbert.runtime.fingerprint import fingerprint
-from skbert.runtime.forks import survive_forks
-from skbert.runtime.fresh_thread import in_fresh_thread
 from skbert.runtime.quiet import quiet_transformers
 from skbert.runtime.randomness import isolated_random_state
+from skbert.runtime.threads import survive_forks
 from skbert.runtime.torch_modes import with_gradients
 from skbert.tokens.padding import Padding
 from skbert.training.epoch_reports import EpochReports
@@ -164,16 +162,13 @@ def _starting_point(
         return module, None if optimizer is None else optimizer.state_dict()
     assert plan.checkpoint.folder is not None  # only a warm start has none
     named = list((plan.checkpoint.config.id2label or {}).values())
-    build = partial(
-        build_module,
+    module, has_head = build_module(
         plan.checkpoint.folder,
         plan.checkpoint.config,
         n_labels=len(plan.label_names),
         pooling=plan.checkpoint.pooling,
         dropout=estimator.dropout,
     )
-    # transformers sets much of torch aside meanwhile, which Ctrl-C would leave so.
-    module, has_head = in_fresh_thread(build)
     # A head that was trained for these very labels knows better than the priors.
     if not (has_head and named == list(plan.label_names)):
         module.start_at_priors(priors)

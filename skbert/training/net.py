@@ -19,9 +19,8 @@ from skbert.models.module import MultiLabelModule
 from skbert.prediction.predictor import Predictor, working_precision
 from skbert.runtime.cuda_graphs import CudaRecorder
 from skbert.runtime.device import device_here, resolve_precision, storage_dtype
-from skbert.runtime.forks import survive_forks
-from skbert.runtime.interrupt import interrupts_are_raised, is_ctrl_c
-from skbert.runtime.torch_modes import modes_kept
+from skbert.runtime.interrupt import interrupts_are_raised
+from skbert.runtime.threads import survive_forks
 from skbert.tokens.batching import Batch, LabelledTokens, TrainingBatches
 from skbert.tokens.padding import Padding
 from skbert.tokens.tokenization import Tokens
@@ -301,27 +300,24 @@ class MultiLabelNet(NeuralNet):
         self.stand_ins_ = self._make_stand_ins()
         self.step_ = self._make_step()
         self.best_ = BestWeights()
-        self.interrupted_ = False
+        self.interrupted_ = self.in_callback_ = False
         self.notify("on_train_begin", X=sets, y=None)
         if state:
             put_back(self, state)
             del state
         try:
-            with modes_kept():
-                while not self._is_complete():
-                    self.fit_loop(sets, epochs=1)
-                    if self.states_ and not self._is_complete():
-                        self.states_.save(take_state(self))
-        except KeyboardInterrupt as interrupt:
-            # Ctrl-C, or a callback's way to end the training: skorch's EarlyStopping
-            # raises it. Either way the best weights so far are the result. A context
-            # that it came in the end of has not given back what it had taken.
-            self.stand_ins_.give_back()
-            if self.frozen_:
-                self.frozen_.part.give_back()
-            self.interrupted_ = self.interrupted_ or is_ctrl_c(interrupt)
+            while not self._is_complete():
+                self.fit_loop(sets, epochs=1)
+                if self.states_ and not self._is_complete():
+                    self.states_.save(take_state(self))
+        except KeyboardInterrupt:
+            # The user pressed Ctrl-C, or a callback ended the training: skorch's
+            # EarlyStopping raises the same error. Either way the best weights so far
+            # are the result.
+            self.interrupted_ = not self.in_callback_
             if self.interrupted_ and interrupts_are_raised():
                 raise
+            self.in_callback_ = False
         self.notify("on_train_end", X=sets, y=None)
 
     def _make_step(self) -> TrainingStep | GraphedStep:
@@ -376,6 +372,12 @@ class MultiLabelNet(NeuralNet):
         if self.states_:
             self.states_.remove()
 
+    def notify(self, method_name: str, **cb_kwargs) -> None:
+        """Call the callbacks; tell their KeyboardInterrupt from that of Ctrl-C."""
+        self.in_callback_ = True
+        super().notify(method_name, **cb_kwargs)
+        self.in_callback_ = False
+
     @property
     def scaler(self) -> torch.amp.GradScaler:
         """Of the gradients of the step, while training."""
@@ -411,15 +413,10 @@ class MultiLabelNet(NeuralNet):
         """Train on every batch, or score the validation set."""
         if iterator is None:
             return
-        try:
-            if training:
-                self._train_epoch(iterator, step_fn)
-            else:
-                self._validate(iterator)
-        except KeyboardInterrupt:
-            # Ctrl-C; a callback that ends the training raises it between epochs.
-            self.interrupted_ = True
-            raise
+        if training:
+            self._train_epoch(iterator, step_fn)
+        else:
+            self._validate(iterator)
 
     def _train_epoch(self, batches: TrainingBatches, step_fn) -> None:
         self.module_.train()

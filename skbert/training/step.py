@@ -16,8 +16,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from skbert.runtime.cuda_graphs import give_back_memory
 from skbert.runtime.device import autocast
-from skbert.runtime.fresh_thread import in_fresh_thread
-from skbert.runtime.memory import is_out_of_memory, is_refused_by_thread
+from skbert.runtime.memory import is_out_of_memory
 from skbert.tokens.batching import Batch
 
 __all__ = ["TrainingStep", "linear_schedule", "parameter_groups"]
@@ -157,7 +156,6 @@ class TrainingStep:
         # A GPU has the memory, and wants few launches.
         self._part_tokens = math.inf if device.type == "cuda" else _PART_TOKENS
         self._has_warned = False
-        self._leaves_thread = False
         # The batches whose gradients wait for those of the present one.
         self._waiting: list[Batch] = []
         # Only fp16 has too few exponent bits for gradients.
@@ -215,19 +213,12 @@ class TrainingStep:
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
-                if not self._leave_thread(error) and not self._halve_parts(batch):
+                if not self._halve_parts(batch):
                     raise
-                # Who goes on does so when the error and its traceback are gone: they
-                # hold what the parts had computed.
+                # The caller tries again after this block, because the traceback of the
+                # error keeps what the parts have computed.
                 return None
         return loss
-
-    def _leave_thread(self, error: Exception) -> bool:
-        """Compute in fresh threads from now on; say whether that may help."""
-        if self._leaves_thread or not is_refused_by_thread(error):
-            return False
-        self._leaves_thread = True
-        return True
 
     def _halve_parts(self, batch: Batch) -> bool:
         """Make parts half as large as a batch has them; say whether that can be."""
@@ -252,10 +243,7 @@ class TrainingStep:
         loss = torch.zeros((), dtype=torch.float32, device=self.device)
         with self.collected() as module:
             for part in batch.parts(self._part_tokens):
-                if self._leaves_thread:
-                    loss += in_fresh_thread(self._backward, module, part)
-                else:
-                    loss += self._backward(module, part)
+                loss += self._backward(module, part)
         return loss
 
     def _finish(self, batch: Batch) -> None:

@@ -1,13 +1,11 @@
 """Errors that say that memory is used up, and what becomes of them.
 
-Memory that is really capped is a fault of `faults.memory`.
+Memory that is really capped is a fault of `tests.faults.memory`.
 """
 
 import errno
 import gc
 import sqlite3
-import threading
-from contextlib import nullcontext
 from functools import partial
 
 import numpy as np
@@ -15,7 +13,6 @@ import pytest
 import torch
 from skorch.callbacks import Callback
 
-from skbert.runtime.fresh_thread import in_fresh_thread
 from skbert.runtime.memory import is_out_of_memory, memory_errors
 
 TOO_MANY = 2**58
@@ -151,71 +148,6 @@ def test_a_text_that_cannot_be_learned_is_a_memory_error_with_advice(make, email
     ):
         clf.fit(*emails)
     assert not hasattr(clf, "net_")
-
-
-class Refused:
-    """A hook that stands for a thread to which oneDNN gives no new code any more.
-
-    Where memory is really capped, in `faults.memory`, this comes by chance.
-    """
-
-    def __init__(self):
-        self.thread = threading.get_ident()
-        self.n_times = 0
-
-    def __call__(self, module, args, kwargs):
-        if threading.get_ident() == self.thread:
-            self.n_times += 1
-            raise RuntimeError("could not create a primitive")
-
-
-@pytest.mark.parametrize("trainable_layers", [None, 0])
-def test_predictions_go_on_in_another_thread(make, emails, trainable_layers):
-    X, y = emails
-    clf = make(trainable_layers=trainable_layers).fit(X, y)
-    expected = clf.predict_proba(X)
-    refused = Refused()
-    clf.net_.module_.encoder.register_forward_pre_hook(refused, with_kwargs=True)
-    np.testing.assert_array_equal(clf.predict_proba(X), expected)
-    assert refused.n_times
-
-
-class Refuse(Callback):
-    """Refuses a fit its thread as `Refused` does, from its second pass on."""
-
-    def __init__(self):
-        self.refused = Refused()
-
-    def on_batch_end(self, net, training=False, **kwargs):
-        if training and not self.refused.n_times:
-            net.module_.encoder.register_forward_pre_hook(
-                self.refused, with_kwargs=True
-            )
-
-
-def test_a_fit_goes_on_in_another_thread_with_the_same_result(make, emails, recwarn):
-    X, y = emails
-    params = {"batch_size": 8, "gradient_accumulation_steps": 2}
-    expected = make(**params).fit(X, y).predict_proba(X)
-    clf = make(net_callbacks=[Refuse()], **params).fit(X, y)
-    np.testing.assert_allclose(clf.predict_proba(X), expected, rtol=0, atol=1e-6)
-    # The callback that was given is not the one that is used.
-    used = [c for _, c in clf.net_.callbacks_ if isinstance(c, Refuse)]
-    assert used[0].refused.n_times
-    assert not [w for w in recwarn if "Memory does not suffice" in str(w.message)]
-
-
-def test_a_fresh_thread_has_the_callers_modes():
-    modes = torch.is_inference_mode_enabled, torch.is_grad_enabled
-    for context in (nullcontext, torch.no_grad, torch.inference_mode):
-        with context():
-            for mode in modes:
-                assert in_fresh_thread(mode) == mode()
-
-
-def test_an_error_of_a_fresh_thread_comes_out():
-    with pytest.raises(MemoryError):
-        in_fresh_thread(bytearray, TOO_MANY)
 
 
 # --- on a GPU -------------------------------------------------------------------------

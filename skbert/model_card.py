@@ -34,6 +34,9 @@ clf.predict_labels(["a text"])
 
 _HEADER = "---\nlibrary_name: skbert\n"
 
+# What Markdown reads in a cell as more than itself; "_" only where a word ends there.
+_MARKUP = re.compile(r"[\\|`*<\[&~]|(?<![^\W_])_|_(?![^\W_])")
+
 # What changes with the model, where people may have written something around it.
 _CHANGING = (
     re.compile(r"Fine-tuned from `.*` with skbert \(\w+ pooling\)"),
@@ -44,11 +47,14 @@ _CHANGING = (
 def make_card(model: str, pooling: str, thresholds: Iterable[tuple[str, float]]) -> str:
     """Describe a model, with a threshold of each label."""
     rows = "\n".join(
-        # A row is a line, whatever a label is called.
-        f"| {' '.join(name.splitlines())} | {threshold:.3f} |"
-        for name, threshold in thresholds
+        f"| {_as_cell(name)} | {threshold:.3f} |" for name, threshold in thresholds
     )
     return _CARD.format(model=model, pooling=pooling, rows=rows)
+
+
+def _as_cell(name: str) -> str:
+    """Return a name as a table's cell shows it literally: a line without markup."""
+    return _MARKUP.sub(r"\\\g<0>", " ".join(name.splitlines()))
 
 
 def renew_card(path: Path, card: str) -> str | None:

@@ -30,6 +30,15 @@ def test_the_card_names_everything():
     ]
 
 
+def test_without_a_name_on_the_hub_the_card_names_no_origin(path):
+    card = make_card(None, "mean", [("c", 0.125)])
+    assert "Fine-tuned with skbert (mean pooling). Load it with" in card
+    write(path, OLD)
+    assert renew_card(path, card) == card
+    write(path, card)
+    assert renew_card(path, NEW) == NEW
+
+
 def test_a_label_of_two_lines_is_one_row():
     card = make_card("m", "mean", [("a\nb\r\nc", 0.5)])
     assert "| a b c | 0.500 |\n" in card

@@ -437,7 +437,8 @@ class TransformerMultiLabelClassifier(TextPredictionMixin, BaseEstimator):
         """Save the fitted estimator to a folder of safetensors and JSON.
 
         With native pooling it is an ordinary Hugging Face model; with mean pooling
-        its encoder loads in sentence-transformers. No pickle is written.
+        its encoder loads in sentence-transformers. No pickle is written, and no path
+        of this machine: a `model` that is a name on the hub is kept, a folder is not.
 
         Parameters
         ----------
@@ -505,7 +506,9 @@ class TransformerMultiLabelClassifier(TextPredictionMixin, BaseEstimator):
         ----------
         model : str or path-like
             A folder of `save_pretrained`, or any Hugging Face multi-label model,
-            whose ``id2label`` gives the names and whose thresholds are 0.5.
+            whose ``id2label`` gives the names and whose thresholds are 0.5. It becomes
+            the parameter `model`, where a refit starts, unless the folder names the
+            model on the hub that was fine-tuned.
         revision : str, default=None
             Branch, tag or commit on the hub.
         local_files_only : bool, default=False
@@ -540,10 +543,12 @@ class TransformerMultiLabelClassifier(TextPredictionMixin, BaseEstimator):
         resolve_device(device)
         with memory_errors("Loading the model", _LOADING_ADVICE):
             saved = load_model(folder)
-        return cls._from_saved(saved, os.fspath(model), chosen)
+        return cls._from_saved(saved, os.fspath(model), revision, chosen)
 
     @classmethod
-    def _from_saved(cls, saved: SavedModel, model: str, chosen: dict):
+    def _from_saved(
+        cls, saved: SavedModel, model: str, revision: str | None, chosen: dict
+    ):
         config = saved.module.encoder.config
         checkpoint = Checkpoint(
             None, config, saved.tokenizer, encoder_structure(config), saved.pooling
@@ -554,7 +559,9 @@ class TransformerMultiLabelClassifier(TextPredictionMixin, BaseEstimator):
             if name in saved.params and name not in _UNSAVED_PARAMS
         }
         params.setdefault("max_length", min(128, checkpoint.max_length or 128))
-        clf = cls(**{"model": model, **params, **chosen})
+        if "model" not in params:  # a refit starts from the loaded model
+            params |= {"model": model, "revision": revision}
+        clf = cls(**{**params, **chosen})
         try:
             clf._validate_params()
             check_long_text_params(clf.long_text, clf.long_text_params)

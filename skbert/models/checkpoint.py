@@ -27,6 +27,7 @@ from skbert.tokens.padding import Padding
 __all__ = [
     "DEFAULT_MODEL",
     "Checkpoint",
+    "is_hub_name",
     "load_structure",
     "open_checkpoint",
     "resolve_model",
@@ -116,6 +117,22 @@ def _existing_path(model: str | os.PathLike[str]) -> Path | None:
 def _looks_like_path(model: str) -> bool:
     # A hub name is "name" or "owner/name".
     return model.startswith((".", "/", "~")) or model.count("/") > 1 or "\\" in model
+
+
+def is_hub_name(model: str | os.PathLike[str]) -> bool:
+    """Say whether a model is named as on the hub, and is no folder of this machine."""
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import (  # type: ignore[attr-defined] # documented there
+        validate_repo_id,
+    )
+
+    if not isinstance(model, str) or _existing_path(model) is not None:
+        return False
+    try:
+        validate_repo_id(model)
+    except HFValidationError:
+        return False
+    return True
 
 
 def _packaged_minilm() -> Path | None:

@@ -18,7 +18,7 @@ tags: [multi-label, scikit-learn]
 
 # Multi-label text classifier
 
-Fine-tuned from `{model}` with skbert ({pooling} pooling). Load it with
+Fine-tuned {origin}with skbert ({pooling} pooling). Load it with
 
 ```python
 from skbert import TransformerMultiLabelClassifier
@@ -34,21 +34,38 @@ clf.predict_labels(["a text"])
 
 _HEADER = "---\nlibrary_name: skbert\n"
 
+# What Markdown reads in a cell as more than itself; "_" only where a word ends there.
+_MARKUP = re.compile(r"[\\|`*<\[&~]|(?<![^\W_])_|_(?![^\W_])")
+
 # What changes with the model, where people may have written something around it.
 _CHANGING = (
-    re.compile(r"Fine-tuned from `.*` with skbert \(\w+ pooling\)"),
+    re.compile(r"Fine-tuned (from `.*` )?with skbert \(\w+ pooling\)"),
     re.compile(r"\| *label *\| *threshold *\|\n\|[ :|-]*\n(\|.*(\n|\Z))*"),
 )
 
 
-def make_card(model: str, pooling: str, thresholds: Iterable[tuple[str, float]]) -> str:
-    """Describe a model, with a threshold of each label."""
+def make_card(
+    model: str | None, pooling: str, thresholds: Iterable[tuple[str, float]]
+) -> str:
+    """Describe a model, with a threshold of each label.
+
+    Parameters
+    ----------
+    model : str or None
+        What it was fine-tuned from, by its name on the hub; None if it has none.
+    pooling : {"native", "mean"}
+    thresholds : iterable of (str, float)
+    """
+    origin = "" if model is None else f"from `{model}` "
     rows = "\n".join(
-        # A row is a line, whatever a label is called.
-        f"| {' '.join(name.splitlines())} | {threshold:.3f} |"
-        for name, threshold in thresholds
+        f"| {_as_cell(name)} | {threshold:.3f} |" for name, threshold in thresholds
     )
-    return _CARD.format(model=model, pooling=pooling, rows=rows)
+    return _CARD.format(origin=origin, pooling=pooling, rows=rows)
+
+
+def _as_cell(name: str) -> str:
+    """Return a name as a table's cell shows it literally: a line without markup."""
+    return _MARKUP.sub(r"\\\g<0>", " ".join(name.splitlines()))
 
 
 def renew_card(path: Path, card: str) -> str | None:

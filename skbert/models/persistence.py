@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from skbert.models.atomic_save import (
     replacement,
     target_folder,
 )
-from skbert.models.checkpoint import load_structure
+from skbert.models.checkpoint import is_hub_name, load_structure
 from skbert.models.configuration import load_config
 from skbert.models.folder import check_numbers, load_tensors, read_json
 from skbert.models.model_card import make_card, renew_card
@@ -34,6 +34,10 @@ from skbert.runtime.quiet import quiet_transformers
 __all__ = ["FORMAT_VERSION", "SavedModel", "load_model", "save_model"]
 
 FORMAT_VERSION = 1
+
+# What transformers writes from what it read, and the settings in it that name places.
+_CONFIG_FILES = ("config.json", "tokenizer_config.json")
+_PLACES = ("_file", "_spm", "_path", "_dir")
 
 
 @dataclass
@@ -83,11 +87,26 @@ def save_model(saved: SavedModel, folder: str | os.PathLike[str]) -> None:
         As of `replacement`.
     """
     target = target_folder(folder)
+    saved = replace(saved, params=_without_local_model(saved))
     state = _state_of(saved)
     with replacement(target) as work:
         _write(saved, work)
         _write_json(work / STATE_FILE, state)
         _write_card(saved, work, target)
+
+
+def _without_local_model(saved: SavedModel) -> dict[str, Any]:
+    """Return the parameters without a model that is a folder of this machine.
+
+    A revision is one of that model. The saved model takes its place when it is loaded.
+    """
+    model = saved.params.get("model", "")
+    # The folder may be gone, or the working directory another than in the fit.
+    origin = saved.module.encoder.config.name_or_path or ""
+    if is_hub_name(model) and Path(model) != Path(origin):
+        return saved.params
+    local = ("model", "revision")
+    return {key: value for key, value in saved.params.items() if key not in local}
 
 
 def _state_of(saved: SavedModel) -> dict[str, Any]:
@@ -130,6 +149,26 @@ def _write(saved: SavedModel, folder: Path) -> None:
             _name_labels(module, saved.label_names)
             module.model.save_pretrained(folder)
         saved.tokenizer.save_pretrained(folder)
+    for name in _CONFIG_FILES:
+        content = json.loads((folder / name).read_text(encoding="utf-8"))
+        kept = _without_places(content)
+        if kept != content:
+            _write_json(folder / name, kept)
+
+
+def _without_places(content: Any) -> Any:
+    """Leave out settings that say where something lies, or lay, on some machine."""
+    if not isinstance(content, dict):
+        return content
+    return {
+        key: _without_places(value)
+        for key, value in content.items()
+        if not (key.endswith(_PLACES) and _is_place(value))
+    }
+
+
+def _is_place(value: Any) -> bool:
+    return isinstance(value, str) and not {"/", "\\"}.isdisjoint(value)
 
 
 def _name_labels(module: NativeClassifier, names: list[str]) -> None:
@@ -166,13 +205,13 @@ def _jsonable(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Turn arrays, paths and the like into lists, texts and numbers."""
+    """Turn arrays and the like into lists, texts and numbers."""
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     if isinstance(value, os.PathLike):
-        return os.fspath(value)
+        return None  # where something lies on this machine
     if hasattr(value, "tolist"):  # NumPy's scalars and arrays, tensors, Series
         return _plain(value.tolist())
     if isinstance(value, float) and not math.isfinite(value):
@@ -182,7 +221,7 @@ def _plain(value: Any) -> Any:
 
 def _write_card(saved: SavedModel, folder: Path, target: Path) -> None:
     card = make_card(
-        saved.params.get("model", "an unknown model"),
+        saved.params.get("model"),
         saved.pooling,
         zip(saved.label_names, saved.thresholds, strict=True),
     )

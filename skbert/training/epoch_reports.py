@@ -45,9 +45,8 @@ class EpochReports(Callback):
             Of no use here.
         """
         epoch = len(net.history)
-        net.in_callback_ = False  # Ctrl-C is more likely here than in other callbacks
+        net.in_callback_ = False  # only Ctrl-C can interrupt what follows
         logits = net.predict_logits(self.tokens)
-        net.in_callback_ = True
         try:
             self.report(epoch, logits, epoch == net.max_epochs)
         except Exception:

@@ -373,8 +373,8 @@ class MultiLabelNet(NeuralNet):
             self.states_.remove()
 
     def notify(self, method_name: str, **cb_kwargs) -> None:
-        """Call the callbacks; tell their KeyboardInterrupt from that of Ctrl-C."""
-        self.in_callback_ = True
+        """Call the callbacks; note that they may end the training between epochs."""
+        self.in_callback_ = method_name in ("on_epoch_begin", "on_epoch_end")
         super().notify(method_name, **cb_kwargs)
         self.in_callback_ = False
 

@@ -9,7 +9,12 @@ import skbert.models.checkpoint
 from checkpoints import CANINE_MAX_LENGTH, MAX_LENGTH
 from skbert import TransformerMultiLabelClassifier
 from skbert.exceptions import ModelFormatError
-from skbert.models.checkpoint import DEFAULT_MODEL, open_checkpoint, resolve_model
+from skbert.models.checkpoint import (
+    DEFAULT_MODEL,
+    is_hub_name,
+    open_checkpoint,
+    resolve_model,
+)
 
 WITH_VOCABULARY = ("bert", "roberta", "deberta", "distilbert")
 FAMILIES = (*WITH_VOCABULARY, "canine")
@@ -53,6 +58,27 @@ def test_a_path_that_does_not_exist_is_not_asked_of_the_hub(model):
     with pytest.raises(ValueError, match="there is no such folder") as caught:
         resolve_model(model)
     assert repr(model) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        *("./nowhere", "../nowhere", "/nowhere", "~/nowhere", "a/b/c", "a\\b", "", "."),
+        *("C:/model", "my model", Path("owner/name"), "owner/there", "there"),
+    ],
+)
+def test_a_folder_is_no_name_on_the_hub(tmp_path, monkeypatch, model):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "owner" / "there").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+
+    assert not is_hub_name(model)
+
+
+@pytest.mark.parametrize("model", [DEFAULT_MODEL, "roberta-base", "owner/name_2.0"])
+def test_names_on_the_hub_are_known(tmp_path, monkeypatch, model):
+    monkeypatch.chdir(tmp_path)
+    assert is_hub_name(model)
 
 
 @pytest.mark.parametrize(

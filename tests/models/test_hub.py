@@ -155,9 +155,10 @@ except Exception as error:
     answers["PhoBERT"] = f"{type(error).__name__}: {error}"
 try:
     clf = TransformerMultiLabelClassifier.from_pretrained(
-        "team/saved", device="cpu", precision="fp32"
+        "team/saved", revision="v1", device="cpu", precision="fp32"
     )
     answers["saved"] = clf.predict_proba(["the invoice"]).tolist()
+    answers["origin of saved"] = [clf.model, clf.revision]
 except Exception as error:
     answers["saved"] = f"{type(error).__name__}: {error}"
 urllib.request.urlopen(os.environ["HF_ENDPOINT"] + "/stop").read()
@@ -323,6 +324,8 @@ def test_a_saved_classifier_comes_back_from_the_hub(hub, saved_with_mean_pooling
 
     expected = clf.predict_proba(["the invoice"])
     np.testing.assert_allclose(hub["saved"], expected, atol=1e-6)
+    # It was fitted from a folder; a refit starts from what was loaded.
+    assert hub["origin of saved"] == ["team/saved", "v1"]
 
 
 def test_the_hub_is_asked_without_a_word(hub):

@@ -1,5 +1,6 @@
 import os
 import re
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -24,14 +25,41 @@ def test_the_card_names_everything():
     assert "`models/new` with skbert (mean pooling)" in NEW
     assert TABLE.splitlines()[2:] == [
         "| c | 0.125 |",
-        "| d | e | 0.750 |",
+        r"| d \| e | 0.750 |",
         "| f | 1.000 |",
     ]
+
+
+def test_without_a_name_on_the_hub_the_card_names_no_origin(path):
+    card = make_card(None, "mean", [("c", 0.125)])
+    assert "Fine-tuned with skbert (mean pooling). Load it with" in card
+    write(path, OLD)
+    assert renew_card(path, card) == card
+    write(path, card)
+    assert renew_card(path, NEW) == NEW
 
 
 def test_a_label_of_two_lines_is_one_row():
     card = make_card("m", "mean", [("a\nb\r\nc", 0.5)])
     assert "| a b c | 0.500 |\n" in card
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("a|b", "|", "a\\|b", "a\\", "\\", "`a|b`", "``", "*a*", "__init__", "_a_ b"),
+        *("a_b", "<b>a</b>", "<!-- a", "[a](b)", "![a](b)", "&amp;", "~~a~~", "ß"),
+    ],
+)
+def test_a_label_is_shown_as_it_is_called(name):
+    markdown = pytest.importorskip("markdown_it").MarkdownIt("commonmark")
+    markdown.enable(["table", "strikethrough"])
+    card = make_card("m", "mean", [(name, 0.5), ("next", 0.25)])
+
+    html = markdown.render(card[card.index("| label") :])
+
+    cells = re.findall(r"<td>(.*?)</td>", html, flags=re.DOTALL)
+    assert [unescape(cell) for cell in cells] == [name, "0.500", "next", "0.250"]
 
 
 def test_a_label_twice_has_two_rows():

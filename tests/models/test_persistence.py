@@ -13,6 +13,7 @@ import pytest
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
+from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import Callback
@@ -151,7 +152,7 @@ def test_parameters_are_kept_but_for_those_of_the_machine(checkpoint, emails, tm
     )
 
     assert {name: getattr(loaded, name) for name in params} == params
-    assert loaded.model == os.fspath(checkpoint("bert"))
+    assert loaded.model == os.fspath(tmp_path / "saved")
     # How the answers came about is kept, where they were computed is not.
     assert (loaded.precision, loaded.precision_) == ("fp32", "fp32")
     assert loaded.device == "cpu"
@@ -279,7 +280,7 @@ def test_parameters_that_json_cannot_hold(checkpoint, emails, tmp_path):
     loaded = load(tmp_path)
 
     assert_same_answers(clf, loaded)
-    assert loaded.model == os.fspath(checkpoint("bert"))
+    assert loaded.model == os.fspath(tmp_path)
     assert loaded.weight_decay == 0.25
     assert loaded.trainable_layers == 1
     assert loaded.freeze_embeddings is False
@@ -414,12 +415,11 @@ def test_the_folder_has_the_usual_permissions(saved, tmp_path):
 
 
 @pytest.mark.parametrize("pooling", ["native", "mean"])
-def test_the_card_names_labels_thresholds_and_origin(saved, checkpoint, pooling):
+def test_the_card_names_labels_and_thresholds(saved, pooling):
     card = (saved(pooling=pooling) / "README.md").read_text(encoding="utf-8")
 
     for name, threshold in zip(NAMES, THRESHOLDS, strict=True):
         assert f"| {name} | {threshold:.3f} |" in card
-    assert str(checkpoint("bert")) in card
     assert f"{pooling} pooling" in card
     assert "from_pretrained" in card
 
@@ -485,6 +485,99 @@ def test_a_saved_folder_can_be_fine_tuned_on(fitted, saved, emails, pooling):
     prefix = "bert." if pooling == "native" else ""
     ours = clf.net_.module_.encoder.state_dict()[name]
     torch.testing.assert_close(ours, encoder[prefix + name], rtol=0, atol=1e-6)
+
+
+# --- where the model came from --------------------------------------------------------
+
+PLANTED = {
+    "config.json": ("vocab_file", "pretrained_path", "_name_or_path"),
+    "tokenizer_config.json": (
+        *("name_or_path", "vocab_file", "tokenizer_file", "merges_file", "source_spm"),
+        *("special_tokens_map_file", "cache_dir", "_name_or_path"),
+    ),
+}
+
+
+def spell_relative(folder):
+    return folder.name
+
+
+def spell_below(folder):
+    return os.path.join(folder.parent.name, folder.name)
+
+
+def spell_home(folder):
+    return os.path.join("~", folder.name)
+
+
+@pytest.mark.parametrize("pooling", ["native", "mean"])
+@pytest.mark.parametrize(
+    "spell",
+    [str, Path, spell_relative, spell_below, spell_home],
+    ids=lambda spell: spell.__name__,
+)
+def test_no_folder_of_the_machine_is_in_a_saved_model(
+    tmp_path, monkeypatch, emails, pooling, spell
+):
+    place = tmp_path / "jane-doe"
+    base = make_checkpoint("bert", place / "of-customer-x")
+    for name, keys in PLANTED.items():
+        edit_json(base / name, **dict.fromkeys(keys, "/home/jane-doe/somewhere"))
+    monkeypatch.setenv("HOME", str(place))
+    monkeypatch.setenv("USERPROFILE", str(place))
+    monkeypatch.chdir(tmp_path if spell is spell_below else place)
+    clf = make_classifier(spell(base), pooling=pooling, revision="for-jane-doe")
+    clf.set_params(checkpoint_dir=place / "states").fit(*emails)
+    monkeypatch.chdir(tmp_path)  # where a relative path leads nowhere
+
+    clf.save_pretrained(tmp_path / "model")
+    load(tmp_path / "model").save_pretrained(tmp_path / "again")
+
+    for folder in (tmp_path / "model", tmp_path / "again"):
+        for name in files_in(folder):
+            content = (folder / name).read_bytes()
+            assert b"jane-doe" not in content, name
+            assert b"of-customer-x" not in content, name
+    assert clf.model == spell(base)
+    assert_same_answers(clf, load(tmp_path / "again"))
+
+
+def test_a_path_that_a_callback_records_is_not_saved(fitted, tmp_path):
+    clf = copy.deepcopy(fitted())
+    clf.history_[0]["written"] = tmp_path / "weights"
+    clf.save_pretrained(tmp_path / "model")
+
+    history = load(tmp_path / "model").history_
+    assert np.isnan(history[0].pop("written"))
+    assert history == fitted().history_
+
+
+def test_a_refit_starts_from_the_loaded_model(fitted, saved, emails):
+    texts, targets = emails
+    folder = saved()
+    loaded = load(folder)
+    assert (loaded.model, loaded.revision) == (str(folder), None)
+
+    still = {"learning_rate": 1e-12, "head_learning_rate": 1e-12, "dropout": 0.0}
+    refit = clone(loaded).set_params(max_epochs=1, random_state=0, **still)
+    refit.fit(texts, pd.DataFrame(targets, columns=NAMES))
+
+    np.testing.assert_allclose(
+        refit.predict_proba(TEXTS), fitted().predict_proba(TEXTS), rtol=0, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("model", ["roberta-base", "team/model-1.0_b"])
+def test_the_name_of_a_model_on_the_hub_is_kept(fitted, tmp_path, model):
+    clf = copy.deepcopy(fitted()).set_params(model=model, revision="v2")
+    clf.save_pretrained(tmp_path / "model")
+    loaded = load(tmp_path / "model")
+    loaded.save_pretrained(tmp_path / "again")
+
+    for again in (loaded, load(tmp_path / "again")):
+        assert (again.model, again.revision) == (model, "v2")
+    card = (tmp_path / "again" / "README.md").read_text(encoding="utf-8")
+    assert f"Fine-tuned from `{model}` with skbert (native pooling)." in card
 
 
 # --- Hugging Face's own folders -------------------------------------------------------

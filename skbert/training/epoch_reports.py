@@ -53,6 +53,7 @@ class EpochReports(Callback):
             # A trial that was pruned, or failed, is not run again.
             net.remove_states()
             raise
+        net.in_callback_ = True
 
     def __deepcopy__(self, memo) -> EpochReports:
         # A fit copies its callbacks. The report goes to one trial, which has no copy.

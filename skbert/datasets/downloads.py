@@ -8,10 +8,11 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-import warnings
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
+
+from skbert.runtime.warn import warn_user
 
 __all__ = ["PublishedFile", "read_published"]
 
@@ -113,9 +114,7 @@ def _download(file: PublishedFile, folder: Path, n_retries: int, delay: float) -
                     f"{file.url} could not be downloaded: {error}. {_by_hand(file)} "
                     f"{folder}."
                 ) from error
-            warnings.warn(
-                f"The download of {file.url} is tried again: {error}.", stacklevel=4
-            )
+            warn_user(f"The download of {file.url} is tried again: {error}.")
             n_retries -= 1
             time.sleep(delay)
 

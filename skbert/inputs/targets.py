@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from scipy import sparse
 from sklearn.utils.multiclass import type_of_target
 
 from skbert.inputs.tables import column_names, hint_to_collect, shown
+from skbert.runtime.warn import warn_user
 
 __all__ = [
     "CONSTANT_LABELS",
@@ -142,19 +142,17 @@ class Targets:
         return np.where(self.known, self.values, np.float32(np.nan))
 
 
-def warn_of_constant_labels(targets: Targets, stacklevel: int = 4) -> None:
+def warn_of_constant_labels(targets: Targets) -> None:
     """Warn, once for all, of labels from which nothing can be learned."""
     names = targets.names[targets.constant]
     if len(names) == 0 or _TOLD_ELSEWHERE.get():
         return
     shown = ", ".join(map(repr, names[:_NAMES_IN_A_WARNING]))
     more = len(names) - _NAMES_IN_A_WARNING
-    warnings.warn(
+    warn_user(
         f"{len(names)} label(s) have no positive or no negative example in the "
         "training data and get their prior as probability for every row: "
         f"{shown}{f' and {more} more' if more > 0 else ''}.",
-        UserWarning,
-        stacklevel=stacklevel,
     )
 
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import math
 import numbers
-import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -26,6 +25,7 @@ from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import check_random_state
 
 from skbert.inputs.targets import Targets, encode_targets
+from skbert.runtime.warn import warn_user
 
 __all__ = ["MultilabelStratifiedKFold", "multilabel_train_test_split"]
 
@@ -159,10 +159,8 @@ class MultilabelStratifiedKFold(BaseCrossValidator):
             or if there are fewer rows than folds.
         """
         if groups is not None:
-            warnings.warn(
+            warn_user(
                 f"The groups parameter is ignored by {type(self).__name__}.",
-                UserWarning,
-                stacklevel=2,
             )
         targets = encode_targets(y)
         _check_same_length({"X": X, "y": y})

@@ -8,13 +8,14 @@ same memory every time.
 from __future__ import annotations
 
 import threading
-import warnings
 from collections import Counter
 from collections.abc import Callable, Hashable
 from functools import cache
 from typing import Generic, TypeVar
 
 import torch
+
+from skbert.runtime.warn import warn_user
 
 __all__ = [
     "ONE_RECORDING",
@@ -153,11 +154,9 @@ class RecordedShapes(Generic[Recorded]):
             # wrong in itself fails once more where it runs eagerly.
             self.clear()
             self._works = False
-            warnings.warn(
+            warn_user(
                 f"No CUDA graph can be made of this model ({first_paragraph(error)}): "
                 f"{self._what} goes on without, with the same results but slower.",
-                UserWarning,
-                stacklevel=2,
             )
             return None
         return self._recorded[shape]

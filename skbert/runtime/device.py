@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from contextlib import AbstractContextManager
 
 import torch
+
+from skbert.runtime.warn import warn_user
 
 __all__ = [
     "autocast",
@@ -61,11 +62,9 @@ def device_here(device: str) -> str:
         resolve_device(device)
     except ValueError:
         best = str(_best_device())
-        warnings.warn(
+        warn_user(
             f"The model was pickled on device='{device}', which this machine does not "
             f"have; it is on '{best}' now.",
-            UserWarning,
-            stacklevel=3,
         )
         return best
     return device

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import gc
 import math
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
+import joblib
 import numpy as np
 import optuna
 import torch
@@ -25,11 +25,12 @@ from skbert.inputs.targets import Targets, encode_targets
 from skbert.metrics.scorers import resolve_scoring
 from skbert.model_selection.fold_checks import check_folds, describe_fold
 from skbert.model_selection.folds import check_all_rows, make_splits
-from skbert.runtime.fingerprint import fingerprint
 from skbert.runtime.interrupt import interrupts_raised
+from skbert.runtime.warn import warn_user
 from skbert.search.space import check_space, most_epochs, split_steps, suggest_params
 from skbert.search.study import NOT_RUN
-from skbert.training.epoch_reports import EpochReports, tokens_for
+from skbert.training.callbacks import EpochReports
+from skbert.training.fit_plan import tokens_for
 
 __all__ = ["CrossValidationObjective"]
 
@@ -205,10 +206,9 @@ class CrossValidationObjective:
         _release_memory()
         if isinstance(ending, optuna.TrialPruned):
             raise ending
-        warnings.warn(
+        warn_user(
             f"Trial {trial.number} failed and is recorded as such: {ending}",
             FitFailedWarning,
-            stacklevel=2,
         )
         return float("nan")
 
@@ -224,7 +224,7 @@ class CrossValidationObjective:
         # A callable may count its calls.
         scoring = self.scoring if isinstance(self.scoring, str) else "callable"
         targets = self._targets
-        mine = fingerprint(self.folds, targets.values, targets.known, scoring)
+        mine = joblib.hash((self.folds, targets.values, targets.known, scoring))
         known = study.user_attrs.get(_FINGERPRINT)
         if known is None:
             study.set_user_attr(_FINGERPRINT, mine)

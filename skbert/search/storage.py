@@ -23,6 +23,8 @@ from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.pool import NullPool
 
+from skbert.runtime.warn import warn_user
+
 __all__ = ["open_storage", "requeue_callback"]
 
 _SQLITE_ENDINGS = (".db", ".sqlite", ".sqlite3")
@@ -307,11 +309,9 @@ def _check_journal(path: Path) -> None:
     finally:
         lock.release()
     if tail:
-        warnings.warn(
+        warn_user(
             f"The last record of {path} was unfinished, as after a crash, and was "
             f"removed ({len(tail)} bytes); all records before it are there.",
-            UserWarning,
-            stacklevel=2,
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 from numbers import Real
 from typing import Any
@@ -16,6 +15,7 @@ from skbert.base.outputs import check_label_order
 from skbert.inputs.arguments import check_sample_weight
 from skbert.inputs.targets import Targets, encode_targets
 from skbert.metrics import Matrix
+from skbert.runtime.warn import warn_user
 from skbert.thresholds.curves import Domain
 from skbert.thresholds.exact import (
     TuningData,
@@ -291,12 +291,10 @@ def warn_of_missing(data: TuningData, missing: np.ndarray) -> None:
         return
     shown = ", ".join(map(repr, names[:_NAMES_IN_A_WARNING]))
     more = len(names) - _NAMES_IN_A_WARNING
-    warnings.warn(
+    warn_user(
         f"{len(names)} label(s) have no positive, or nothing else, in the tuning data "
         "and get the threshold that is best for all labels together: "
         f"{shown}{f' and {more} more' if more > 0 else ''}.",
-        UserWarning,
-        stacklevel=4,
     )
 
 

@@ -20,6 +20,7 @@ __all__ = [
     "Batch",
     "LabelledTokens",
     "TrainingBatches",
+    "TrainingSets",
     "prediction_rows",
     "prediction_tokens",
     "sent",
@@ -95,6 +96,14 @@ class LabelledTokens:
         weights = torch.from_numpy(self.loss_weights(rows))
         sequences = self.tokens.sequences_of(rows)
         return *pad(self.tokens.sequences, sequences, padding), targets, weights
+
+
+@dataclass(frozen=True)
+class TrainingSets:
+    """What a fit reads: ``train``, and ``valid`` or None."""
+
+    train: LabelledTokens
+    valid: LabelledTokens | None = None
 
 
 @dataclass(frozen=True)

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import warnings
-from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from numbers import Integral
-from pathlib import Path
 
 import numpy as np
 import torch
-import transformers
 
-from skbert import __version__
 from skbert.models.module import MultiLabelModule, build_module
 from skbert.runtime.device import resolve_precision
-from skbert.runtime.fingerprint import fingerprint
 from skbert.runtime.quiet import quiet_transformers
 from skbert.runtime.randomness import isolated_random_state
 from skbert.runtime.threads import survive_forks
 from skbert.runtime.torch_modes import with_gradients
+from skbert.runtime.warn import warn_user
 from skbert.tokens.padding import Padding
-from skbert.training.epoch_reports import EpochReports
-from skbert.training.fit_checkpoints import EpochStates
+from skbert.training.fit_checkpoints import open_states
 from skbert.training.fit_plan import FitPlan
 from skbert.training.losses import MultiLabelLoss, balanced_pos_weight
 from skbert.training.net import MultiLabelNet
@@ -75,7 +69,7 @@ def train(estimator, plan: FitPlan, previous: MultiLabelNet | None) -> MultiLabe
         # Longformer says once what it adds to its inputs, while it runs.
         with (
             quiet_transformers(),
-            _epoch_states(estimator, plan, module, optimizer_state) as states,
+            open_states(estimator, plan, module, optimizer_state) as states,
         ):
             net.fit_sets(
                 plan.sets,
@@ -91,56 +85,12 @@ def train(estimator, plan: FitPlan, previous: MultiLabelNet | None) -> MultiLabe
     if net.interrupted_:
         goes_on = kept is not None and _is_repeated(estimator)
         later = f" The same fit goes on after epoch {kept}." if goes_on else ""
-        warnings.warn(
+        warn_user(
             f"The fit was interrupted in epoch {len(net.history)}; its weights are "
             "those of the best epoch before, or the latest without validation data."
             + later,
-            UserWarning,
-            stacklevel=4,  # the user's call of fit
         )
     return net
-
-
-# What changes nothing of a fit, or only by what is compared itself: the weights that a
-# model has, the kind of device and the seed.
-_NO_PART = (
-    "checkpoint_dir",
-    "device",
-    "local_files_only",
-    "model",
-    "random_state",
-    "revision",
-    "verbose",
-)
-_STATE_FORMAT = 1
-
-# NumPy shuffles the batches.
-_VERSIONS = (__version__, torch.__version__, transformers.__version__, np.__version__)
-
-
-def _epoch_states(
-    estimator, plan: FitPlan, module: MultiLabelModule, optimizer_state: dict | None
-) -> AbstractContextManager[EpochStates | None]:
-    """Return where the states of this very fit are kept, if they are to be."""
-    if estimator.checkpoint_dir is None:
-        return nullcontext()
-    params = estimator.get_params(deep=False)
-    # Reports change nothing of a fit either, and hold all of a study.
-    callbacks = [
-        callback
-        for callback in params["net_callbacks"] or ()
-        if not isinstance(callback, EpochReports)
-    ]
-    params["net_callbacks"] = callbacks
-    config = module.encoder.config.to_dict()
-    name = fingerprint(
-        [_STATE_FORMAT, _VERSIONS],
-        {key: value for key, value in params.items() if key not in _NO_PART},
-        {key: value for key, value in config.items() if key != "_name_or_path"},
-        [plan.settings, plan.seed, plan.sets, plan.label_names, plan.classes],
-        [module.state_dict(), optimizer_state],
-    )
-    return EpochStates(Path(estimator.checkpoint_dir).expanduser() / name)
 
 
 def _is_repeated(estimator) -> bool:

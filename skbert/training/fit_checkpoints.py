@@ -1,4 +1,4 @@
-"""Epoch states: what a fit needs to go on after an epoch, in files that prove whole."""
+"""Checkpoints of a fit: its state after an epoch, in files that prove to be whole."""
 
 from __future__ import annotations
 
@@ -8,21 +8,32 @@ import os
 import re
 import shutil
 import tempfile
-import warnings
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from pickle import PicklingError
+from typing import TYPE_CHECKING, Any
 
+import joblib
+import numpy as np
+import torch
+import transformers
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from skbert import __version__
 from skbert.runtime.files import sync_file, sync_folder
+from skbert.runtime.warn import warn_user
+from skbert.training.callbacks import EpochReports
 
-__all__ = ["EpochState", "EpochStates", "check_checkpoint_dir"]
+if TYPE_CHECKING:
+    from skbert.models.module import MultiLabelModule
+    from skbert.training.fit_plan import FitPlan
+
+__all__ = ["EpochState", "EpochStates", "check_checkpoint_dir", "open_states"]
 
 # The newest, and one more for the day on which the newest turns out damaged.
 _KEPT = 2
@@ -31,31 +42,52 @@ _NAME = re.compile(r"epoch-(\d+)-([0-9a-f]{16})\.safetensors")
 
 _SCRATCH = "writing-"
 
+_FORMAT = 2
+
+# NumPy counts because it shuffles the batches.
+_VERSIONS = (__version__, torch.__version__, transformers.__version__, np.__version__)
+
+# Parameters that do not change a fit, or only through what is compared by itself: the
+# weights that the model has, the type of device and the seed.
+_IRRELEVANT_PARAMS = (
+    "checkpoint_dir",
+    "device",
+    "local_files_only",
+    "model",
+    "random_state",
+    "revision",
+    "verbose",
+)
+
 
 def check_checkpoint_dir(estimator) -> None:
-    """Make the folder for states, if there is to be one, and try it.
+    """Create the folder for states, if there is to be one, and check that it works.
 
     Raises
     ------
+    TypeError
+        If a parameter cannot be pickled, so that nobody can tell whether two fits are
+        the same.
     ValueError
-        If it cannot be written to, or no later fit could go on from what is in it.
+        If the folder cannot be written to, or no later fit could use what is in it.
     """
     if estimator.checkpoint_dir is None:
         return
     name = os.fspath(estimator.checkpoint_dir)
     if estimator.random_state is None:
         raise ValueError(
-            f"checkpoint_dir={name!r} lets the same fit go on later, but with "
+            f"checkpoint_dir={name!r} lets the same fit continue later, but with "
             "random_state=None no two fits are the same. Set random_state to an int."
         )
     if not name:  # of a variable that is not set
         raise _unusable(name, "it has no name")
+    _hash_of_params(estimator)
     try:
         folder = Path(name).expanduser()
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
-    # ValueError: a NUL in the name. RuntimeError: ~ of a user that is not known.
+    # ValueError: a NUL in the name. RuntimeError: ~ of an unknown user.
     except (OSError, ValueError, RuntimeError) as error:
         raise _unusable(name, error) from error
 
@@ -65,6 +97,80 @@ def _unusable(name: str | bytes, why: object) -> ValueError:
         f"checkpoint_dir={name!r} is no folder that can be written to: {why}. Name "
         "another one, or use None to keep nothing on disk."
     )
+
+
+def open_states(
+    estimator, plan: FitPlan, module: MultiLabelModule, optimizer_state: dict | None
+) -> AbstractContextManager[EpochStates | None]:
+    """Return the context in which the states of this very fit are kept.
+
+    Parameters
+    ----------
+    estimator : TransformerMultiLabelClassifier
+    plan : FitPlan
+    module : MultiLabelModule
+        With the weights from which training starts.
+    optimizer_state : dict or None
+        State of the optimizer from which training starts.
+
+    """
+    if estimator.checkpoint_dir is None:
+        return nullcontext()
+    folder = Path(estimator.checkpoint_dir).expanduser()
+    return EpochStates(folder / _name_of(estimator, plan, module, optimizer_state))
+
+
+def _name_of(
+    estimator, plan: FitPlan, module: MultiLabelModule, optimizer_state: dict | None
+) -> str:
+    """Return a name that two fits share if they compute the same."""
+    config = module.encoder.config.to_dict()
+    config.pop("_name_or_path", None)
+    moments = (optimizer_state or {}).get("state", {})
+    tensors = [t for _, m in sorted(moments.items()) for _, t in sorted(m.items())]
+    return joblib.hash(
+        [
+            (_FORMAT, _VERSIONS),
+            _hash_of_params(estimator),
+            config,
+            {**vars(plan.settings), "device": plan.settings.device.type},
+            (plan.seed, plan.sets, plan.label_names, plan.classes),
+            _checksum([*module.state_dict().values(), *tensors]),
+        ]
+    )
+
+
+def _hash_of_params(estimator) -> str:
+    params = {
+        name: value
+        for name, value in estimator.get_params(deep=False).items()
+        if name not in _IRRELEVANT_PARAMS
+    }
+    params["net_callbacks"] = [
+        callback
+        for callback in params["net_callbacks"] or ()
+        # Reports do not change a fit, and they hold all of a study.
+        if not isinstance(callback, EpochReports)
+    ]
+    try:
+        return joblib.hash(params)
+    except (PicklingError, TypeError) as error:
+        raise TypeError(
+            "checkpoint_dir needs parameters that can be pickled, to tell whether two "
+            f"fits are the same, but one of them cannot be: {error.args[0]}. Define "
+            "scorers and callbacks at the top level of a module, not as a lambda or "
+            "inside another function."
+        ) from error
+
+
+def _checksum(tensors: Iterable[Tensor]) -> str:
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+        # NumPy does not know bfloat16, but it knows bytes.
+        raw = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+        digest.update(raw.numpy().data)
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -115,9 +221,9 @@ class EpochStates:
             for leftover in self.folder.glob(f"{_SCRATCH}*"):
                 shutil.rmtree(leftover, ignore_errors=True)
         except Timeout:
-            self._warn(f"The very same fit is going on elsewhere, in {self.folder}", 6)
+            self._warn(f"The very same fit is going on elsewhere, in {self.folder}")
         except OSError as error:
-            self._warn(f"{self.folder} cannot be used ({error})", 6)
+            self._warn(f"{self.folder} cannot be used ({error})")
         else:
             self._can_write = True
         return self
@@ -160,14 +266,12 @@ class EpochStates:
                     return _read(epoch, path)
             except (OSError, SafetensorError) as error:
                 self._can_write = False
-                self._warn(f"{path} cannot be read ({error})", 8)
+                self._warn(f"{path} cannot be read ({error})")
                 return None
             _remove(path)
-            warnings.warn(
+            warn_user(
                 f"{path} is damaged and was removed; the fit goes on from the state "
                 "before it, or from its beginning.",
-                UserWarning,
-                stacklevel=7,  # the user's call of fit
             )
         return None
 
@@ -185,7 +289,6 @@ class EpochStates:
             self._warn(
                 f"The state after epoch {state.epoch} could not be written to "
                 f"{self.folder} ({error})",
-                8,
             )
 
     def remove(self) -> None:
@@ -214,13 +317,10 @@ class EpochStates:
         """Return the epochs and files of all states, oldest first."""
         return _states_in(self.folder)
 
-    def _warn(self, what: str, stacklevel: int) -> None:
-        # As many frames up as the user's call of fit is.
-        warnings.warn(
+    def _warn(self, what: str) -> None:
+        warn_user(
             f"{what}: this fit goes on without keeping its state. If it is killed, a "
             "later one starts from the last state that is there, or anew.",
-            UserWarning,
-            stacklevel=stacklevel,
         )
 
 

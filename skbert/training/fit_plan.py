@@ -5,10 +5,11 @@ Whatever can be wrong with a fit is found here, before any weight is loaded.
 
 from __future__ import annotations
 
-import warnings
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 
 from skbert.inputs.arguments import check_sample_weight
 from skbert.inputs.targets import Targets, encode_targets, warn_of_constant_labels
@@ -16,16 +17,39 @@ from skbert.model_selection.split import multilabel_train_test_split
 from skbert.models.checkpoint import Checkpoint, open_checkpoint
 from skbert.runtime.device import resolve_device, resolve_precision
 from skbert.runtime.randomness import draw_seed
-from skbert.tokens.batching import LabelledTokens
+from skbert.runtime.warn import warn_user
+from skbert.tokens.batching import LabelledTokens, TrainingSets
 from skbert.tokens.tokenization import Tokens, tokenize
 from skbert.training import checks
 from skbert.training.fit_checkpoints import check_checkpoint_dir
-from skbert.training.net import TrainingSets
-from skbert.training.settings import FitSettings, resolve_settings
 
-__all__ = ["FitPlan", "plan_fit"]
+__all__ = ["FitPlan", "FitSettings", "plan_fit", "resolve_settings", "tokens_for"]
 
 _TRUNCATION_WARNING = 0.1  # share of texts that were cut
+
+# Measured on GoEmotions (43,410 texts: three epochs suffice) and on 1,022 e-mails
+# (160 updates are too few, 500 and more do).
+_MIN_EPOCHS = 3
+_MAX_EPOCHS = 20
+_MIN_STEPS = 640
+
+_SMALL_DATA = 5_000
+
+# The learning rate that suits a width of 384 is 1e-4, 768 wants 5e-5.
+_LEARNING_RATE_TIMES_WIDTH = 1e-4 * 384
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """The values that a fit uses, none of them "auto"."""
+
+    max_epochs: int
+    batch_size: int
+    learning_rate: float
+    head_learning_rate: float
+    pooling: str
+    precision: str
+    device: torch.device
 
 
 @dataclass(frozen=True)
@@ -220,11 +244,9 @@ def _warn_of_truncation(tokens: Tokens, max_length: int) -> float:
         if tokens.windows is not None:
             longer = f"{tokens.windows.max_windows} windows of {longer}"
             advice = "More max_windows in long_text_params read more of them."
-        warnings.warn(
+        warn_user(
             f"{fraction:.0%} of the texts are longer than {longer} and were cut. "
             + advice,
-            UserWarning,
-            stacklevel=5,  # the user's call of fit
         )
     return fraction
 
@@ -234,6 +256,90 @@ def _without_constant_labels(train: LabelledTokens) -> LabelledTokens:
     constant = train.targets.constant
     if not constant.any():
         return train
-    warn_of_constant_labels(train.targets, stacklevel=6)  # the user's call of fit
+    warn_of_constant_labels(train.targets)
     known = train.targets.known & ~constant
     return replace(train, targets=replace(train.targets, known=known))
+
+
+def resolve_settings(
+    estimator,
+    *,
+    n_samples: int,
+    hidden_size: int,
+    pooling: str,
+    precision: str,
+    device: torch.device,
+) -> FitSettings:
+    """Replace every "auto" of an estimator's parameters by its value.
+
+    Parameters
+    ----------
+    estimator : TransformerMultiLabelClassifier
+    n_samples : int
+        Of the training set.
+    hidden_size : int
+        Width of the encoder.
+    pooling, precision : str
+    device : torch.device
+
+    Returns
+    -------
+    FitSettings
+    """
+    batch_size = estimator.batch_size
+    if batch_size == "auto":
+        batch_size = 16 if n_samples < _SMALL_DATA else 32
+    max_epochs = estimator.max_epochs
+    if max_epochs == "auto":
+        steps = math.ceil(
+            n_samples / (batch_size * estimator.gradient_accumulation_steps)
+        )
+        max_epochs = min(_MAX_EPOCHS, max(_MIN_EPOCHS, math.ceil(_MIN_STEPS / steps)))
+    learning_rate = estimator.learning_rate
+    if learning_rate == "auto":
+        learning_rate = _LEARNING_RATE_TIMES_WIDTH / hidden_size
+    head_learning_rate = estimator.head_learning_rate
+    if head_learning_rate == "auto":
+        head_learning_rate = 10 * learning_rate
+    return FitSettings(
+        max_epochs=max_epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        head_learning_rate=head_learning_rate,
+        pooling=pooling,
+        precision=precision,
+        device=device,
+    )
+
+
+def tokens_for(classifier, X) -> Tokens:
+    """Tokenize texts as a classifier that is not fitted yet will do.
+
+    Parameters
+    ----------
+    classifier : TransformerMultiLabelClassifier
+    X : sequence of str, length n
+
+    Returns
+    -------
+    RaggedTokens or WindowedTokens
+        Of length n.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `X` is no sequence of texts, or the model is missing or damaged.
+    """
+    checkpoint = open_checkpoint(
+        classifier.model,
+        revision=classifier.revision,
+        local_files_only=classifier.local_files_only,
+        pooling=classifier.pooling,
+    )
+    return tokenize(
+        checkpoint.tokenizer,
+        classifier._check_texts(X),
+        max_length=classifier.max_length,
+        long_text=classifier.long_text,
+        long_text_params=classifier.long_text_params,
+    )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
-import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import IO
@@ -20,6 +19,7 @@ from skbert.models.frozen_part import FrozenEncoder, FrozenLayers, frozen_part
 from skbert.models.module import MultiLabelModule
 from skbert.prediction.batches import PredictionBatches
 from skbert.runtime.device import autocast, storage_dtype
+from skbert.runtime.warn import warn_user
 from skbert.tokens.padding import Padding, columns
 from skbert.tokens.tokenization import RaggedTokens
 
@@ -99,13 +99,11 @@ def frozen_states(
                 usable = _fill(states, tokens, padding, device, precision, progress)
             except OSError as error:
                 usable = False
-                warnings.warn(
+                warn_user(
                     f"The frozen layers' states find no room in "
                     f"{tempfile.gettempdir()} ({error}): they are computed anew in "
                     "every epoch, which is slower. Make room there, or let TMPDIR "
                     "name another folder.",
-                    UserWarning,
-                    stacklevel=7,  # the user's call of fit
                 )
             if not usable:
                 states.close()

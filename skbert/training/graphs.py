@@ -6,14 +6,18 @@ See `skbert.runtime.cuda_graphs` for the reason.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import fields, replace
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
+from skbert.models.architecture import encoder_layers
+from skbert.models.frozen_part import replaced
 from skbert.runtime.cuda_graphs import (
     ONE_RECORDING,
     RecordedShapes,
@@ -21,16 +25,31 @@ from skbert.runtime.cuda_graphs import (
     RecordingError,
     first_paragraph,
 )
+from skbert.runtime.warn import warn_user
 from skbert.tokens.batching import Batch
-from skbert.training.compiled import MOST_LENGTHS, CompiledLayers
 from skbert.training.step import TrainingStep
 
-__all__ = ["GraphedStep", "with_graphs"]
+__all__ = [
+    "MOST_LENGTHS",
+    "STEPS_TO_COMPILE",
+    "CompiledLayers",
+    "GraphedStep",
+    "with_graphs",
+    "worth_compiling",
+]
 
 # Batches of one shape that run eagerly before the shape is recorded. Recording costs
 # about as much as four steps: two warm-up runs, the recorded run and waits for the
 # device. So the number is at most twice the best choice, whatever the length of a fit.
 _EAGER_STEPS = 4
+
+# Recorded steps of BERT-base, 32 texts each, take 7.74 ms on an H100 (4,135 texts/s),
+# with compiled layers 6.74 ms (4,745/s): 1 ms less. Compilation takes 16 to 23 s, so it
+# is paid back after 16,000 to 23,000 steps; with 128 texts after 11,000 to 16,000.
+STEPS_TO_COMPILE = 25_000
+
+# torch compiles one function for eight shapes at most, and complains of the ninth.
+MOST_LENGTHS = 8
 
 
 def with_graphs(
@@ -60,11 +79,9 @@ def with_graphs(
     if step.precision == "fp16" or windowed:
         return step
     if step.on_grad_computed is not None:
-        warnings.warn(
+        warn_user(
             "A callback looks at the gradients, so training goes on without CUDA "
             "graphs: with the same results but slower.",
-            UserWarning,
-            stacklevel=2,
         )
         return step
     return GraphedStep(step, batch_size=batch_size, record=record, layers=layers)
@@ -156,11 +173,9 @@ class GraphedStep:
             raise
         except Exception as error:  # compilers fail in many ways
             self._compiled = None
-            warnings.warn(
+            warn_user(
                 f"The layers cannot be compiled here ({first_paragraph(error)}): "
                 "training goes on without, with the same results but slower.",
-                UserWarning,
-                stacklevel=2,
             )
             return make()
         self._compiled_lengths = lengths
@@ -241,3 +256,54 @@ def _blank_rows(buffers: Batch, start: int) -> None:
         buffer[start:] = 0
     # Attention to nothing, and the mean of nothing, are not defined.
     buffers.attention_mask[start:, 0] = 1
+
+
+def worth_compiling(encoder: PreTrainedModel, n_steps: int) -> list[nn.Module]:
+    """Return the encoder's trainable layers where a fit is long enough, else none.
+
+    Parameters
+    ----------
+    encoder : PreTrainedModel
+    n_steps : int
+        Batches of the whole fit.
+    """
+    if n_steps < STEPS_TO_COMPILE:
+        return []
+    return [
+        layer
+        for layer in encoder_layers(encoder)
+        if any(parameter.requires_grad for parameter in layer.parameters())
+    ]
+
+
+class CompiledLayers:
+    """Layers with compiled forwards at hand.
+
+    They are in place inside of a context alone: what runs anywhere else (validation,
+    other shapes, who saves or pickles the model) meets the layers as they were.
+
+    Parameters
+    ----------
+    layers : iterable of Module
+        Those that somebody has given a forward of his own are left alone.
+    **options
+        Of ``torch.compile``.
+    """
+
+    def __init__(self, layers: Iterable[nn.Module], **options) -> None:
+        self._compiled = [
+            (layer, torch.compile(layer.forward, dynamic=False, **options))
+            for layer in layers
+            if "forward" not in vars(layer)
+        ]
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Let the layers run compiled inside of the context."""
+        with ExitStack() as stack:
+            # Compilers warn of what they do themselves.
+            stack.enter_context(warnings.catch_warnings())
+            warnings.simplefilter("ignore")
+            for layer, forward in self._compiled:
+                stack.enter_context(replaced([layer], "forward", forward))
+            yield

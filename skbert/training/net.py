@@ -1,62 +1,39 @@
-"""Net: the skorch NeuralNet that trains; nothing outside this file sees skorch."""
+"""The skorch net that trains and predicts."""
 
 from __future__ import annotations
 
-import math
-from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager
 
 import numpy as np
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import Callback, PrintLog
+from skorch.callbacks import PrintLog
 from torch import Tensor
-from torch.nn.utils import get_total_norm
-from tqdm import tqdm
 
 from skbert.models.architecture import freeze
 from skbert.models.module import MultiLabelModule
 from skbert.prediction.predictor import Predictor, working_precision
 from skbert.runtime.cuda_graphs import CudaRecorder
-from skbert.runtime.device import device_here, resolve_precision, storage_dtype
+from skbert.runtime.device import device_here, resolve_precision
 from skbert.runtime.interrupt import interrupts_are_raised
 from skbert.runtime.threads import survive_forks
-from skbert.tokens.batching import Batch, LabelledTokens, TrainingBatches
+from skbert.tokens.batching import (
+    Batch,
+    LabelledTokens,
+    TrainingSets,
+)
 from skbert.tokens.padding import Padding
 from skbert.tokens.tokenization import Tokens
-from skbert.training.best_weights import BestWeights
-from skbert.training.compiled import worth_compiling
-from skbert.training.device_dataset import ResidentSet
-from skbert.training.epoch_table import discard, print_row
+from skbert.training.callbacks import discard, print_row
 from skbert.training.fit_checkpoints import EpochStates
-from skbert.training.frozen_states import frozen_states
-from skbert.training.grad_buffers import StandIns
-from skbert.training.graphs import GraphedStep, with_graphs
-from skbert.training.optimizer import continue_optimizer, make_optimizer
-from skbert.training.step import TrainingStep, linear_schedule
-from skbert.training.training_state import put_back, take_state
-from skbert.training.validation import validation_scores
-
-__all__ = ["MultiLabelNet", "TrainingSets"]
-
-# What a net has while it trains.
-_TRAINING_ATTRIBUTES = (
-    "batches_",
-    "step_",
-    "best_",
-    "always_eval_",
-    "frozen_",
-    "stand_ins_",
-    "states_",
+from skbert.training.frozen_states import FrozenStates, frozen_states
+from skbert.training.optimizer import (
+    continue_optimizer,
+    make_optimizer,
 )
+from skbert.training.run import TrainingRun
 
-
-@dataclass(frozen=True)
-class TrainingSets:
-    """What a fit reads: ``train``, and ``valid`` or None."""
-
-    train: LabelledTokens
-    valid: LabelledTokens | None = None
+__all__ = ["MultiLabelNet"]
 
 
 class MultiLabelNet(NeuralNet):
@@ -161,7 +138,7 @@ class MultiLabelNet(NeuralNet):
         )
         self.precision_ = working_precision(
             self.module_.to(self.device),
-            padding=self._padding,
+            padding=self.device_padding,
             device=torch.device(self.device),
             precision=self.precision,
             asked=self.asked_precision,
@@ -176,7 +153,7 @@ class MultiLabelNet(NeuralNet):
             head_learning_rate=self.head_lr,
             weight_decay=self.weight_decay,
             device=torch.device(self.device),
-            recorded=self._on_cuda,
+            recorded=self.on_cuda,
         )
         return self
 
@@ -186,21 +163,22 @@ class MultiLabelNet(NeuralNet):
 
     def get_iterator(self, dataset: LabelledTokens, training: bool = False):
         """Return the batches of the fit, or a validation set as it is."""
-        return self.batches_ if training else dataset
+        return self.run_.batches if training else dataset
 
     @property
-    def _on_cuda(self) -> bool:
+    def on_cuda(self) -> bool:
+        """Whether the net is on a GPU with CUDA graphs."""
         return torch.device(self.device).type == "cuda"
 
     @property
-    def _padding(self) -> Padding:
-        # Each length costs a CUDA graph.
-        return self.padding.coarse() if self._on_cuda else self.padding
+    def device_padding(self) -> Padding:
+        """Padding to few lengths on a GPU, where each of them costs a CUDA graph."""
+        return self.padding.coarse() if self.on_cuda else self.padding
 
     @property
-    def _training_padding(self) -> Padding:
-        # Predictions are padded so by `Predictor`, where a shape costs memory.
-        return self._padding if self._on_cuda else replace(self.padding, relative=True)
+    def score_name(self) -> str:
+        """Name under which the history records the score of the best epoch."""
+        return f"valid_{self.scoring if isinstance(self.scoring, str) else 'score'}"
 
     # --- training -----------------------------------------------------------------
 
@@ -218,41 +196,34 @@ class MultiLabelNet(NeuralNet):
         ----------
         sets : TrainingSets
         optimizer_state : dict, optional
-            Of an earlier fit, to go on from (its moments, not its rates).
+            State of the optimizer of an earlier fit. Its moments are used, but not its
+            learning rates.
         keep_optimizer : bool, default=False
-            Keep the optimizer and its state for a later fit.
+            Whether to keep the optimizer and its state for a later fit.
         states : EpochStates, optional
-            Where this very fit left off, and where it leaves its states.
+            The states on disk from which this fit continues and where it saves its own.
         """
         self.initialize()
-        self.states_ = states
         if optimizer_state is not None:
             continue_optimizer(self.optimizer_, optimizer_state)
         try:
-            with self._frozen_states(sets) as self.frozen_:
+            with self._frozen_states(sets) as frozen:
+                self.run_ = TrainingRun(self, sets, frozen=frozen, states=states)
                 self._train(sets)
-            self.best_.restore(self.module_)
-            self._check_weights()  # an epoch that was interrupted had no check
+            self.run_.best.restore(self.module_)
+            self.run_.check_weights()  # an epoch that was interrupted had no check
         finally:
-            self._forget_training()
+            # After a failed fit, too. The run refers to the net, and together they
+            # would stay in memory until the garbage collector runs.
+            if hasattr(self, "run_"):
+                self.run_.release()
+                del self.run_
+            del self.always_eval_
         if not keep_optimizer:
             del self.optimizer_
         self.module_.zero_grad(set_to_none=True)
         self.module_.eval()
         return self
-
-    def _forget_training(self) -> None:
-        """Give up the data, gradients and recordings, also those of a fit that failed.
-
-        They are gigabytes that prediction never needs, and some refer to the net: with
-        them it would stay in memory until garbage is collected.
-        """
-        step = getattr(self, "step_", None)
-        if isinstance(step, GraphedStep):
-            step.release()
-        for name in _TRAINING_ATTRIBUTES:
-            if hasattr(self, name):
-                delattr(self, name)
 
     def initialize_for_prediction(self) -> MultiLabelNet:
         """Make the net ready to predict with the weights that it was given."""
@@ -261,55 +232,30 @@ class MultiLabelNet(NeuralNet):
         self.module_.eval()
         return self
 
-    def _frozen_states(self, sets: TrainingSets):
+    def _frozen_states(
+        self, sets: TrainingSets
+    ) -> AbstractContextManager[FrozenStates | None]:
         return frozen_states(
             self.module_,
             sets.train.tokens.sequences,
             trainable_layers=self.trainable_layers,
             always_eval=self.always_eval_,
             max_epochs=self.max_epochs,
-            padding=self._padding,
+            padding=self.device_padding,
             device=torch.device(self.device),
             precision=self.precision_,
             progress=bool(self.verbose),
         )
 
     def _train(self, sets: TrainingSets) -> None:
-        device = torch.device(self.device)
-        state = self.states_ and self.states_.load()
-        if state:
-            self.history.extend(state.facts["history"])
-            if self.verbose:
-                print_row(f"This fit goes on after epoch {state.epoch}.")
-        elif self.verbose and self.states_ and (n_others := self.states_.n_others):
-            print_row(
-                f"{self.states_.folder.parent} holds states of other fits "
-                f"({n_others}), of other data, parameters or versions; this one starts "
-                "anew."
-            )
-        self.batches_ = TrainingBatches(
-            sets.train,
-            batch_size=self.batch_size,
-            padding=self._training_padding,
-            seed=self.seed,
-            accumulation=self.accumulation,
-            states=self.frozen_ and self.frozen_.take,
-            source=ResidentSet(sets.train, device) if self._on_cuda else None,
-        )
-        self.batches_.epoch = len(self.history)
-        self.stand_ins_ = self._make_stand_ins()
-        self.step_ = self._make_step()
-        self.best_ = BestWeights()
         self.interrupted_ = self.in_callback_ = False
         self.notify("on_train_begin", X=sets, y=None)
-        if state:
-            put_back(self, state)
-            del state
+        self.run_.put_back_state()
         try:
-            while not self._is_complete():
+            while not self.run_.is_complete():
                 self.fit_loop(sets, epochs=1)
-                if self.states_ and not self._is_complete():
-                    self.states_.save(take_state(self))
+                if not self.run_.is_complete():
+                    self.run_.save_state()
         except KeyboardInterrupt:
             # The user pressed Ctrl-C, or a callback ended the training: skorch's
             # EarlyStopping raises the same error. Either way the best weights so far
@@ -320,173 +266,27 @@ class MultiLabelNet(NeuralNet):
             self.in_callback_ = False
         self.notify("on_train_end", X=sets, y=None)
 
-    def _make_step(self) -> TrainingStep | GraphedStep:
-        n_steps = self.batches_.n_steps * self.max_epochs
-        step = TrainingStep(
-            self.module_,
-            self.criterion_,
-            self.optimizer_,
-            linear_schedule(
-                self.optimizer_,
-                n_steps,
-                self.warmup,
-                n_done=self.batches_.n_steps * len(self.history),
-            ),
-            device=torch.device(self.device),
-            precision=self.precision_,
-            max_grad_norm=self.max_grad_norm,
-            on_grad_computed=self._gradient_hook(),
-            given=self.frozen_.given if self.frozen_ else nullcontext,
-            collected=None if self._on_cuda else self.stand_ins_.collected,
-        )
-        if not self._on_cuda:
-            return step
-        return with_graphs(
-            step,
-            batch_size=min(self.batch_size, len(self.batches_.dataset)),
-            record=CudaRecorder(step.device),
-            layers=worth_compiling(
-                self.module_.encoder, len(self.batches_) * self.max_epochs
-            ),
-            windowed=self.batches_.dataset.tokens.windows is not None,
-        )
-
-    def _make_stand_ins(self) -> StandIns:
-        reduced = self.precision_ != "fp32"
-        return StandIns(
-            self.module_,
-            storage_dtype(self.precision_) if reduced else None,
-            exact=self.module_.output_layer,
-        )
-
-    def _is_complete(self) -> bool:
-        """Say whether all epochs were run, or the last ones brought nothing better."""
-        n_epochs, patience = len(self.history), self.n_iter_no_change
-        if patience is None or n_epochs < patience:
-            return n_epochs >= self.max_epochs
-        best = [row[f"{self._score_name}_best"] for row in self.history[-patience:]]
-        return n_epochs >= self.max_epochs or not any(best)
-
-    def remove_states(self) -> None:
-        """Remove what is on disk: this fit ends here, and so would another like it."""
-        if self.states_:
-            self.states_.remove()
-
     def notify(self, method_name: str, **cb_kwargs) -> None:
         """Call the callbacks; note that they may end the training between epochs."""
         self.in_callback_ = method_name in ("on_epoch_begin", "on_epoch_end")
         super().notify(method_name, **cb_kwargs)
         self.in_callback_ = False
 
-    @property
-    def scaler(self) -> torch.amp.GradScaler:
-        """Of the gradients of the step, while training."""
-        step = self.step_
-        return (step.step if isinstance(step, GraphedStep) else step).scaler
-
-    @property
-    def _score_name(self) -> str:
-        return f"valid_{self.scoring if isinstance(self.scoring, str) else 'score'}"
-
-    def _gradient_hook(self):
-        """Return what tells callbacks of gradients; None if nobody listens."""
-        listeners = [
-            callback
-            for _, callback in self.callbacks_
-            if type(callback).on_grad_computed is not Callback.on_grad_computed
-        ]
-        if not listeners:
-            return None
-
-        def notify(batch: Batch) -> None:
-            for callback in listeners:
-                callback.on_grad_computed(
-                    self,
-                    named_parameters=list(self.module_.named_parameters()),
-                    batch=batch,
-                    training=True,
-                )
-
-        return notify
-
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
         """Train on every batch, or score the validation set."""
-        if iterator is None:
-            return
         if training:
-            self._train_epoch(iterator, step_fn)
-        else:
-            self._validate(iterator)
-
-    def _train_epoch(self, batches: TrainingBatches, step_fn) -> None:
-        self.module_.train()
-        for part in self.always_eval_:
-            part.eval()
-        if self.frozen_ and not self.frozen_.is_current():
-            batches.states = None
-        total = torch.zeros((), dtype=torch.float32, device=self.device)
-        for batch in self._with_progress(batches):
-            self.notify("on_batch_begin", batch=batch, training=True)
-            step = step_fn(batch)
-            total += step["loss"]
-            self.notify("on_batch_end", batch=batch, training=True, **step)
-        # Each step's loss is a mean, so their mean is the epoch's.
-        self.history.record("train_loss", total.item() / batches.n_steps)
-        self._check_finite("training loss", self.history[-1, "train_loss"])
-        # The last step's update is in no loss.
-        self._check_weights()
-
-    def _with_progress(self, batches: TrainingBatches):
-        if not self.verbose:
-            return batches  # a bar that is off would start tqdm's thread all the same
-        # disable=None: no bar where standard error is not a terminal.
-        return tqdm(
-            batches,
-            desc=f"epoch {self.history[-1, 'epoch']}/{self.max_epochs}",
-            leave=False,
-            disable=None,
-        )
+            self.run_.train_epoch(step_fn)
+        elif iterator is not None:
+            self.run_.validate(iterator)
 
     def train_step(self, batch: Batch, **fit_params) -> dict:
         """Make one step; its loss stays on the device."""
-        return {"loss": self.step_(batch)}
-
-    def _check_weights(self) -> None:
-        weights = [p.detach() for p in self.module_.parameters() if p.requires_grad]
-        self._check_finite("norm of the weights", get_total_norm(weights).item())
-
-    def _check_finite(self, what: str, value: float) -> None:
-        if not math.isfinite(value):
-            self.remove_states()
-            raise ValueError(
-                f"The {what} became {value} in epoch {len(self.history)}. The "
-                f"learning rate is probably too high (learning_rate={self.lr:g}, head "
-                f"{self.head_lr:g}): divide it by ten. Extreme pos_weight or "
-                "sample_weight can do it, too; precision='fp32' rules out overflow."
-            )
-
-    def _validate(self, valid: LabelledTokens) -> None:
-        scores = validation_scores(
-            self.predict_logits(valid.tokens),
-            valid,
-            criterion=self.criterion_,
-            device=torch.device(self.device),
-            name=self._score_name,
-            scoring=self.scoring,
-            threshold=self.threshold,
-        )
-        for name, score in scores.items():
-            self.history.record(name, score)
-        is_best = self.best_.offer(scores[self._score_name], self.module_)
-        # skorch's name for "this row is the best so far in that column".
-        self.history.record(f"{self._score_name}_best", is_best)
+        return {"loss": self.run_.step(batch)}
 
     def __getstate__(self):
         # `module` and `module_` are one object; skorch would pickle it twice.
         state = {**super().__getstate__(), "module": None}
-        # While training: graphs and locks belong to a process, stand-ins to a module.
-        for name in ("step_", "stand_ins_", "states_"):
-            state.pop(name, None)
+        state.pop("run_", None)  # its graphs and locks belong to this process
         return state
 
     def __setstate__(self, state):
@@ -505,7 +305,7 @@ class MultiLabelNet(NeuralNet):
             precision = resolve_precision("auto", device)
         return working_precision(
             self.module_,
-            padding=self._padding,
+            padding=self.device_padding,
             device=device,
             precision=precision,
             asked="auto",
@@ -527,10 +327,10 @@ class MultiLabelNet(NeuralNet):
         return Predictor(
             self.module_,
             n_labels=self.module_.output_layer.out_features,
-            padding=self._padding,
+            padding=self.device_padding,
             device=device,
             precision=self.precision_,
-            record=CudaRecorder(device) if self._on_cuda else None,
+            record=CudaRecorder(device) if self.on_cuda else None,
         )
 
     def infer(self, x: Batch, **fit_params) -> Tensor:

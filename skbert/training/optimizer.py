@@ -1,16 +1,92 @@
-"""Optimizer: AdamW over what is trainable, and how one fit goes on from another's."""
+"""AdamW over the trainable parameters, its learning rates, and its continuation."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from copy import deepcopy
+from functools import partial
 
 import torch
+from torch import nn
 from torch.optim import AdamW, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
 
 from skbert.models.module import MultiLabelModule
-from skbert.training.step import parameter_groups
 
-__all__ = ["continue_optimizer", "make_optimizer"]
+__all__ = [
+    "continue_optimizer",
+    "linear_schedule",
+    "make_optimizer",
+    "parameter_groups",
+]
+
+
+def parameter_groups(
+    named_parameters: Iterable[tuple[str, nn.Parameter]],
+    head: set[str],
+    *,
+    learning_rate: float,
+    head_learning_rate: float,
+    weight_decay: float,
+) -> list[dict]:
+    """Sort the trainable parameters into the optimizer's groups.
+
+    Biases and the weights of norms, all of one dimension, are not decayed, as in
+    BERT's own fine-tuning code.
+
+    Parameters
+    ----------
+    named_parameters : iterable of (str, Parameter)
+    head : set of str
+        The names that get the head's learning rate.
+    learning_rate, head_learning_rate, weight_decay : float
+
+    Returns
+    -------
+    list of dict
+        For an optimizer of torch; no group is empty.
+    """
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in named_parameters:
+        if parameter.requires_grad:
+            key = (name in head, parameter.ndim > 1)
+            groups.setdefault(key, []).append(parameter)
+    return [
+        {
+            "params": parameters,
+            "lr": head_learning_rate if in_head else learning_rate,
+            "weight_decay": weight_decay if decays else 0.0,
+        }
+        for (in_head, decays), parameters in groups.items()
+    ]
+
+
+def _linear_factor(step: int, *, n_steps: int, n_warmup: int) -> float:
+    if step < n_warmup:
+        return (step + 1) / (n_warmup + 1)
+    return max(0.0, (n_steps - step) / max(1, n_steps - n_warmup))
+
+
+def linear_schedule(
+    optimizer: Optimizer, n_steps: int, warmup: float, n_done: int = 0
+) -> LambdaLR:
+    """Return the schedule that rises linearly, then falls linearly to zero.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    n_steps : int
+        Steps of the whole fit.
+    warmup : float
+        Fraction of ``n_steps`` in which the rates rise.
+    n_done : int, default=0
+        Steps that were made before.
+    """
+    for group in optimizer.param_groups:
+        # A schedule that does not start at its beginning wants to find it.
+        group.setdefault("initial_lr", group["lr"])
+    factor = partial(_linear_factor, n_steps=n_steps, n_warmup=round(warmup * n_steps))
+    return LambdaLR(optimizer, factor, last_epoch=n_done - 1)
 
 
 def make_optimizer(

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -17,77 +15,10 @@ from torch.optim.lr_scheduler import LambdaLR
 from skbert.runtime.cuda_graphs import give_back_memory
 from skbert.runtime.device import autocast
 from skbert.runtime.memory import is_out_of_memory
+from skbert.runtime.warn import warn_user
 from skbert.tokens.batching import Batch
 
-__all__ = ["TrainingStep", "linear_schedule", "parameter_groups"]
-
-
-def parameter_groups(
-    named_parameters: Iterable[tuple[str, nn.Parameter]],
-    head: set[str],
-    *,
-    learning_rate: float,
-    head_learning_rate: float,
-    weight_decay: float,
-) -> list[dict]:
-    """Sort the trainable parameters into the optimizer's groups.
-
-    Biases and the weights of norms, all of one dimension, are not decayed, as in
-    BERT's own fine-tuning code.
-
-    Parameters
-    ----------
-    named_parameters : iterable of (str, Parameter)
-    head : set of str
-        The names that get the head's learning rate.
-    learning_rate, head_learning_rate, weight_decay : float
-
-    Returns
-    -------
-    list of dict
-        For an optimizer of torch; no group is empty.
-    """
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-    for name, parameter in named_parameters:
-        if parameter.requires_grad:
-            key = (name in head, parameter.ndim > 1)
-            groups.setdefault(key, []).append(parameter)
-    return [
-        {
-            "params": parameters,
-            "lr": head_learning_rate if in_head else learning_rate,
-            "weight_decay": weight_decay if decays else 0.0,
-        }
-        for (in_head, decays), parameters in groups.items()
-    ]
-
-
-def _linear_factor(step: int, *, n_steps: int, n_warmup: int) -> float:
-    if step < n_warmup:
-        return (step + 1) / (n_warmup + 1)
-    return max(0.0, (n_steps - step) / max(1, n_steps - n_warmup))
-
-
-def linear_schedule(
-    optimizer: Optimizer, n_steps: int, warmup: float, n_done: int = 0
-) -> LambdaLR:
-    """Return the schedule that rises linearly, then falls linearly to zero.
-
-    Parameters
-    ----------
-    optimizer : Optimizer
-    n_steps : int
-        Steps of the whole fit.
-    warmup : float
-        Fraction of ``n_steps`` in which the rates rise.
-    n_done : int, default=0
-        Steps that were made before.
-    """
-    for group in optimizer.param_groups:
-        # A schedule that does not start at its beginning wants to find it.
-        group.setdefault("initial_lr", group["lr"])
-    factor = partial(_linear_factor, n_steps=n_steps, n_warmup=round(warmup * n_steps))
-    return LambdaLR(optimizer, factor, last_epoch=n_done - 1)
+__all__ = ["TrainingStep"]
 
 
 # Tokens, padding included, that go through a model at once on the CPU: more fall out
@@ -120,8 +51,8 @@ class TrainingStep:
         Called with the states of a batch, or None; returns the context in which the
         module goes on from there.
     collected : callable, optional
-        Returns the context in which the gradients of a batch are computed, as
-        `StandIns.collected` does; it gives what to call instead of the module.
+        Returns the context in which the gradients of a batch are computed. See
+        `EmbeddingBuffers.collected`.
     """
 
     def __init__(
@@ -136,7 +67,7 @@ class TrainingStep:
         max_grad_norm: float | None,
         on_grad_computed: Callable[[Batch], None] | None = None,
         given: Callable[[Tensor | None], AbstractContextManager] = nullcontext,
-        collected: Callable[[], AbstractContextManager] | None = None,
+        collected: Callable[[], AbstractContextManager] = nullcontext,
     ) -> None:
         self.module = module
         self.loss = loss
@@ -147,9 +78,7 @@ class TrainingStep:
         self.max_grad_norm = max_grad_norm
         self.on_grad_computed = on_grad_computed
         self.given = given
-        self.collected: Callable[[], AbstractContextManager] = collected or partial(
-            nullcontext, module
-        )
+        self.collected = collected
         self.parameters = [p for p in module.parameters() if p.requires_grad]
         # Recorded steps write to gradients where these have always been.
         self.keeps_gradients = False
@@ -229,21 +158,19 @@ class TrainingStep:
         self._part_tokens = (len(part) + 1) // 2 * batch.tokens_per_row
         if not self._has_warned:
             self._has_warned = True
-            warnings.warn(
+            warn_user(
                 f"Memory does not suffice for {len(part)} texts at once: from now on "
                 "they go through the model in smaller parts, with the same results "
                 "(dropout draws anew) but slower.",
-                UserWarning,
-                stacklevel=2,
             )
         return True
 
     def _gradients(self, batch: Batch) -> Tensor:
         """Add a batch's gradients up; return its loss."""
         loss = torch.zeros((), dtype=torch.float32, device=self.device)
-        with self.collected() as module:
+        with self.collected():
             for part in batch.parts(self._part_tokens):
-                loss += self._backward(module, part)
+                loss += self._backward(part)
         return loss
 
     def _finish(self, batch: Batch) -> None:
@@ -253,9 +180,9 @@ class TrainingStep:
         if batch.ends_step:
             self._update()
 
-    def _backward(self, module: Callable[..., Tensor], batch: Batch) -> Tensor:
+    def _backward(self, batch: Batch) -> Tensor:
         with autocast(self.device, self.precision), self.given(batch.states):
-            logits = module(batch.input_ids, batch.attention_mask)
+            logits = self.module(batch.input_ids, batch.attention_mask)
         logits = batch.per_text(logits.float())
         loss = self.loss(logits, batch.targets, batch.weights)
         self.scaler.scale(loss).backward()

@@ -1,7 +1,8 @@
-"""Training state: all that an epoch changes in a net, taken out and put back."""
+"""What training changes in a net: the best weights, and the state after an epoch."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -11,7 +12,34 @@ from skbert.runtime.randomness import random_states, set_random_states
 from skbert.training.fit_checkpoints import EpochState
 from skbert.training.optimizer import continue_optimizer
 
-__all__ = ["put_back", "take_state"]
+__all__ = ["BestWeights", "put_back", "take_state"]
+
+
+class BestWeights:
+    """The trainable weights of the epoch with the best score, in CPU memory."""
+
+    def __init__(self) -> None:
+        self.score = -math.inf
+        self.weights: dict[str, Tensor] = {}
+
+    def offer(self, score: float, module: nn.Module) -> bool:
+        """Keep a copy of the weights if ``score`` is the best; nan never is."""
+        if not score > self.score:
+            return False
+        self.score = score
+        self.weights = {
+            name: parameter.detach().to("cpu", copy=True)
+            for name, parameter in module.named_parameters()
+            if parameter.requires_grad
+        }
+        return True
+
+    @torch.no_grad()
+    def restore(self, module: nn.Module) -> None:
+        """Put the best weights back, if any were kept."""
+        parameters = dict(module.named_parameters())
+        for name, weight in self.weights.items():
+            parameters[name].copy_(weight)
 
 
 def take_state(net: Any) -> EpochState:
@@ -30,15 +58,14 @@ def take_state(net: Any) -> EpochState:
     for index, moments in net.optimizer_.state_dict()["state"].items():
         for name, tensor in moments.items():
             tensors[f"optimizer.{index}.{name}"] = tensor
-    for name, tensor in net.best_.weights.items():
+    for name, tensor in net.run_.best.weights.items():
         tensors[f"best.{name}"] = tensor
     for name, tensor in random_states(torch.device(net.device)).items():
         tensors[f"random.{name}"] = tensor
     facts = {
         "history": list(net.history),
-        "best_score": net.best_.score,
-        "scaler": net.scaler.state_dict(),
-        "tables_only": net.stand_ins_.tables_only,
+        "best_score": net.run_.best.score,
+        "scaler": net.run_.scaler.state_dict(),
     }
     tensors = {
         name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()
@@ -66,13 +93,11 @@ def put_back(net: Any, state: EpochState) -> None:
         moments.setdefault(int(index), {})[key] = tensor
     groups = net.optimizer_.state_dict()["param_groups"]
     continue_optimizer(net.optimizer_, {"state": moments, "param_groups": groups})
-    net.best_.score = state.facts["best_score"]
-    net.best_.weights = {
+    net.run_.best.score = state.facts["best_score"]
+    net.run_.best.weights = {
         name: tensor.clone() for name, tensor in _part(state, "best").items()
     }
-    net.scaler.load_state_dict(state.facts["scaler"])
-    if state.facts["tables_only"]:
-        net.stand_ins_.keep_tables_only()
+    net.run_.scaler.load_state_dict(state.facts["scaler"])
     set_random_states(torch.device(net.device), _part(state, "random"))
 
 

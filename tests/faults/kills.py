@@ -141,16 +141,16 @@ def _end(number: int, place: Path) -> None:
 
 def _count_epochs(path: Path) -> None:
     """Let this process write a byte for each epoch that it trains."""
-    from skbert.training.net import MultiLabelNet
+    from skbert.training.run import TrainingRun
 
-    train = MultiLabelNet._train_epoch
+    train = TrainingRun.train_epoch
 
-    def count_and_train(net, *args):
+    def count_and_train(run, *args):
         with open(path, "ab") as file:
             file.write(b".")
-        train(net, *args)
+        train(run, *args)
 
-    MultiLabelNet._train_epoch = count_and_train
+    TrainingRun.train_epoch = count_and_train
 
 
 @cache

@@ -53,7 +53,7 @@ class Look(Callback):
         self.kept = None
 
     def on_epoch_begin(self, net, **kwargs):
-        self.kept = net.frozen_ is not None
+        self.kept = net.run_.frozen is not None
 
     def __deepcopy__(self, memo):
         return self

@@ -46,7 +46,8 @@ from skbert import (
 )
 from skbert.search import CrossValidationObjective
 from skbert.search.study import open_study, run_trials
-from skbert.training.epoch_reports import EpochReports, tokens_for
+from skbert.training.callbacks import EpochReports
+from skbert.training.fit_plan import tokens_for
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

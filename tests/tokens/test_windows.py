@@ -17,7 +17,8 @@ from skbert.tokens.tokenization import RaggedTokens, WindowedTokens
 from skbert.tokens.windows import Windows
 from skbert.training.device_dataset import ResidentSet
 from skbert.training.losses import MultiLabelLoss
-from skbert.training.step import TrainingStep, linear_schedule
+from skbert.training.optimizer import linear_schedule
+from skbert.training.step import TrainingStep
 
 CPU = torch.device("cpu")
 COUNTS = [1, 3, 2]
@@ -188,15 +189,15 @@ def test_parts_of_a_batch_have_whole_texts_and_its_loss(max_tokens):
     assert [n for part in parts for n in part.counts.tolist()] == batch.counts.tolist()
     module = Text()
     step = make_step(module)
-    whole = step._backward(module, batch)
-    pieces = sum(step._backward(module, part) for part in parts)
+    whole = step._backward(batch)
+    pieces = sum(step._backward(part) for part in parts)
     torch.testing.assert_close(pieces, whole)
 
 
 def test_the_loss_is_that_of_the_whole_text():
     module = Text()
     (batch,) = batches(labelled(COUNTS), batch_size=3)
-    found = make_step(module)._backward(module, batch)
+    found = make_step(module)._backward(batch)
     by_window = module(batch.input_ids, batch.attention_mask)
     by_text = [rows.mean(0) for rows in torch.split(by_window, batch.counts.tolist())]
     expected = MultiLabelLoss()(torch.stack(by_text), batch.targets, batch.weights)

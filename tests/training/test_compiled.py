@@ -2,11 +2,11 @@ import pytest
 import torch
 from torch import nn
 
-import skbert.training.compiled
+import skbert.training.graphs
 from skbert.models.architecture import encoder_layers
 from skbert.models.configuration import load_config
 from skbert.models.module import build_module
-from skbert.training.compiled import CompiledLayers, worth_compiling
+from skbert.training.graphs import CompiledLayers, worth_compiling
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +50,7 @@ def test_a_forward_of_somebodys_own_is_left_alone():
 
 def test_long_fits_are_worth_compiling(tiny_bert, monkeypatch):
     encoder = build(tiny_bert).encoder
-    monkeypatch.setattr(skbert.training.compiled, "STEPS_TO_COMPILE", 10)
+    monkeypatch.setattr(skbert.training.graphs, "STEPS_TO_COMPILE", 10)
     layers = encoder_layers(encoder)
     assert worth_compiling(encoder, 9) == []
     assert worth_compiling(encoder, 10) == layers

@@ -7,13 +7,13 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
 
+from skbert import TransformerMultiLabelClassifier
 from skbert.training.fit_checkpoints import (
     EpochState,
     EpochStates,
@@ -370,7 +370,9 @@ def test_who_comes_while_another_one_leaves_has_a_folder(folder, monkeypatch):
 
 
 def parameters(checkpoint_dir, random_state=0):
-    return SimpleNamespace(checkpoint_dir=checkpoint_dir, random_state=random_state)
+    return TransformerMultiLabelClassifier(
+        checkpoint_dir=checkpoint_dir, random_state=random_state
+    )
 
 
 def test_the_folder_is_made_with_its_parents(tmp_path):

@@ -46,7 +46,7 @@ def kept(monkeypatch):
     kept, train = [], skbert.training.net.MultiLabelNet._train
 
     def spy(net, sets):
-        kept.append(net.frozen_)
+        kept.append(net.run_.frozen)
         return train(net, sets)
 
     monkeypatch.setattr(skbert.training.net.MultiLabelNet, "_train", spy)
@@ -224,8 +224,8 @@ def test_states_of_weights_that_a_callback_changes_are_given_up(
             if len(net.history) == 2 and thaw:
                 weight.requires_grad_(True)
                 net.optimizer_.add_param_group({"params": [weight], "lr": 0.1})
-                net.step_.schedule.base_lrs.append(0.1)
-                net.step_.schedule.lr_lambdas.append(lambda step: 1.0)
+                net.run_.step.schedule.base_lrs.append(0.1)
+                net.run_.step.schedule.lr_lambdas.append(lambda step: 1.0)
             elif len(net.history) == 2:
                 with torch.no_grad():
                     weight.mul_(2)

@@ -21,10 +21,15 @@ import skbert.training.graphs
 from skbert.prediction.graphs import GraphedForward
 from skbert.runtime.cuda_graphs import CudaRecorder, RecordingError
 from skbert.tokens.batching import Batch
-from skbert.training.compiled import MOST_LENGTHS, CompiledLayers
-from skbert.training.graphs import GraphedStep, with_graphs
+from skbert.training.graphs import (
+    MOST_LENGTHS,
+    CompiledLayers,
+    GraphedStep,
+    with_graphs,
+)
 from skbert.training.losses import MultiLabelLoss
-from skbert.training.step import TrainingStep, linear_schedule
+from skbert.training.optimizer import linear_schedule
+from skbert.training.step import TrainingStep
 
 CPU = torch.device("cpu")
 

@@ -10,16 +10,17 @@ import torch
 from skorch.callbacks import Callback
 
 import skbert.training.net
+import skbert.training.run
 from skbert.inputs.targets import encode_targets
 from skbert.models.configuration import load_config
 from skbert.models.module import build_module
 from skbert.models.tokenizer import load_tokenizer
-from skbert.tokens.batching import LabelledTokens
+from skbert.tokens.batching import LabelledTokens, TrainingSets
 from skbert.tokens.padding import Padding
 from skbert.tokens.tokenization import tokenize
 from skbert.training.fit_checkpoints import EpochStates
 from skbert.training.losses import MultiLabelLoss
-from skbert.training.net import MultiLabelNet, TrainingSets
+from skbert.training.net import MultiLabelNet
 
 
 @pytest.fixture
@@ -69,8 +70,9 @@ def as_on_cuda(monkeypatch):
     """Let the net do on the CPU what it does on a GPU."""
 
     def pretend(recorder=Again):
-        monkeypatch.setattr(MultiLabelNet, "_on_cuda", True)
-        monkeypatch.setattr(skbert.training.net, "CudaRecorder", recorder)
+        monkeypatch.setattr(MultiLabelNet, "on_cuda", True)
+        for module in (skbert.training.net, skbert.training.run):
+            monkeypatch.setattr(module, "CudaRecorder", recorder)
 
     return pretend
 
@@ -85,7 +87,7 @@ class Steps(Callback):
         self.widths.add(batch.input_ids.shape[1])
 
     def on_train_end(self, net, **kwargs):
-        self.step, self.n_shapes = net.step_, getattr(net.step_, "n_shapes", 0)
+        self.step, self.n_shapes = net.run_.step, getattr(net.run_.step, "n_shapes", 0)
         self.buffers = [
             weakref.ref(recorded._batch.input_ids)
             for recorded in self.step._shapes._recorded.values()
@@ -101,7 +103,7 @@ def test_nothing_of_the_training_stays_behind(net, sets):
     net.fit_sets(sets)
     assert not net.module_.training
     assert all(p.grad is None for p in net.module_.parameters())
-    for name in ("batches_", "step_", "best_", "optimizer_"):
+    for name in ("run_", "optimizer_", "always_eval_"):
         assert not hasattr(net, name)
 
 
@@ -194,7 +196,7 @@ def test_shapes_are_few_and_gone_after_the_fit(tiny_bert, sets, as_on_cuda):
     assert steps.step.n_shapes == 0
     gc.collect()
     assert [buffer() for buffer in steps.buffers] == [None] * steps.n_shapes
-    assert not hasattr(net, "step_")
+    assert not hasattr(net, "run_")
     assert all(p.grad is None for p in net.module_.parameters())
     pickle.dumps(net.module_)
 
@@ -210,7 +212,7 @@ def test_a_net_that_is_pickled_while_it_trains_leaves_its_step(
 
     as_on_cuda()
     make_net(tiny_bert, callbacks=[Look()]).fit_sets(sets)
-    assert all("step_" not in state and "batches_" in state for state in states)
+    assert all("run_" not in state and "history_" in state for state in states)
 
 
 def test_a_fit_that_cannot_be_recorded_is_eager(tiny_bert, sets, as_on_cuda):
@@ -296,7 +298,7 @@ def test_long_fits_compile_what_they_train(tiny_bert, sets, as_on_cuda, monkeypa
     options = {"dropout": 0.0, "trainable_layers": 1, "max_epochs": 6}
     plain = make_net(tiny_bert, **options).fit_sets(sets)
     assert seen == []
-    monkeypatch.setattr(skbert.training.compiled, "STEPS_TO_COMPILE", 30)
+    monkeypatch.setattr(skbert.training.graphs, "STEPS_TO_COMPILE", 30)
     torch.compiler.reset()
     net = make_net(tiny_bert, **options).fit_sets(sets)
     torch.compiler.reset()

@@ -5,8 +5,11 @@ import torch
 
 from skbert.models.configuration import load_config
 from skbert.models.module import build_module
-from skbert.training.optimizer import continue_optimizer, make_optimizer
-from skbert.training.step import linear_schedule
+from skbert.training.optimizer import (
+    continue_optimizer,
+    linear_schedule,
+    make_optimizer,
+)
 
 CPU = torch.device("cpu")
 

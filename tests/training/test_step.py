@@ -12,9 +12,9 @@ from torch import nn
 
 from skbert.tokens.batching import Batch
 from skbert.tokens.windows import Windows
-from skbert.training.grad_buffers import StandIns
 from skbert.training.losses import MultiLabelLoss
-from skbert.training.step import TrainingStep, linear_schedule, parameter_groups
+from skbert.training.optimizer import linear_schedule, parameter_groups
+from skbert.training.step import TrainingStep
 
 
 class Bag(nn.Module):
@@ -261,22 +261,6 @@ def test_a_step_that_does_not_fit_is_done_again_in_parts(module, accumulation, w
     # Tried twice in vain, with 7 or 8 texts and with 4; afterwards never again.
     assert sum(size > 3 for size in full.sizes) == 2
     assert step.schedule.last_epoch == plain.schedule.last_epoch
-
-
-def test_gradients_are_collected_once_more_by_stand_ins(module):
-    twin = copy.deepcopy(module)
-    full = Full(module, 3, "backward")
-    steps = [
-        make_step(m, precision="bf16", collected=StandIns(m, torch.bfloat16).collected)
-        for m in (module, twin)
-    ]
-    batches = [make_batch(8, seed=i, ends_step=i % 2 == 1) for i in range(4)]
-    with pytest.warns(UserWarning, match="Memory does not suffice"):
-        losses = [steps[0](batch).item() for batch in batches]
-    assert sum(size > 3 for size in full.sizes) == 2
-    assert losses == pytest.approx([steps[1](b).item() for b in batches], rel=1e-3)
-    for ours, theirs in zip(module.parameters(), twin.parameters(), strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-2, atol=1e-4)
 
 
 def test_texts_in_windows_are_never_divided(module):

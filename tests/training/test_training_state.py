@@ -13,7 +13,7 @@ from skorch.callbacks import Callback
 
 from checkpoints import make_checkpoint
 from skbert import TransformerMultiLabelClassifier, TunedThresholdsClassifierCV
-from skbert.training.training_state import take_state
+from skbert.training.training_state import BestWeights, take_state
 
 
 class Crash(Callback):
@@ -28,6 +28,41 @@ class Crash(Callback):
 
     def on_epoch_begin(self, net, **kwargs):
         Crash.epochs.append(len(net.history))
+
+
+class CrashAtTheEnd(Crash):
+    def on_train_end(self, net, **kwargs):
+        if Crash.epoch == "end":
+            raise Crash.error("crash")
+
+
+class Spoil(Callback):
+    """Makes the loss of the third epoch NaN."""
+
+    def on_epoch_begin(self, net, **kwargs):
+        if len(net.history) == 3:
+            with torch.no_grad():
+                net.module_.output_layer.bias.fill_(float("nan"))
+
+
+class Stop(Callback):
+    """Ends the training after three epochs, as skorch's EarlyStopping does."""
+
+    def on_epoch_end(self, net, **kwargs):
+        if len(net.history) == 3:
+            raise KeyboardInterrupt
+
+
+class Take(Callback):
+    """Notes what the state of each epoch holds."""
+
+    def on_epoch_end(self, net, **kwargs):
+        Take.names = {name.split(".")[0] for name in take_state(net).tensors}
+        Take.bytes = sum(t.nbytes for t in take_state(net).tensors.values())
+
+
+def one_half(estimator, X, y):
+    return 0.5
 
 
 @pytest.fixture(autouse=True)
@@ -169,31 +204,6 @@ def test_tables_of_gradients_do_not_matter(make, emails, tmp_path):
     assert_equal(clf.fit(*emails), whole, emails[0])
 
 
-def test_layers_that_refuse_the_type_of_products_do_not_matter(make, emails):
-    class Refuse(Crash):
-        """Lets a layer multiply outside of autocast, where types must agree."""
-
-        def on_train_begin(self, net, **kwargs):
-            layer = net.module_.encoder.encoder.layer[0].intermediate.dense
-            forward = type(layer).forward
-
-            def plain(states):
-                with torch.autocast("cpu", enabled=False):
-                    return forward(layer, states.float())
-
-            layer.forward = plain
-
-        def on_train_end(self, net, **kwargs):
-            del net.module_.encoder.encoder.layer[0].intermediate.dense.forward
-
-    params = {"precision": "bf16", "net_callbacks": [Refuse()]}
-    whole = make(**params, checkpoint_dir=None).fit(*emails)
-    clf = make(**params)
-    crash(clf, emails)
-    assert_equal(clf.fit(*emails), whole, emails[0])
-    assert Crash.epochs[0] == 4
-
-
 def test_a_warm_start_goes_on_too(make, emails):
     whole, clf = make(warm_start=True, checkpoint_dir=None), make(warm_start=True)
     for estimator in (whole, clf):
@@ -211,16 +221,11 @@ def test_a_warm_start_goes_on_too(make, emails):
 def test_a_fit_that_is_over_when_it_is_killed_only_ends(make, emails):
     """Killed after the state that shows that nothing gets better any more."""
 
-    class Worse(Crash):
-        def on_train_end(self, net, **kwargs):
-            if Crash.epoch == "end":
-                raise Crash.error("crash")
-
     params = {
         "validation_fraction": 0.3,
         "n_iter_no_change": 2,
-        "scoring": lambda estimator, X, y: 0.5,
-        "net_callbacks": [Worse()],
+        "scoring": one_half,
+        "net_callbacks": [CrashAtTheEnd()],
     }
     whole = make(**params, checkpoint_dir=None).fit(*emails)
     assert whole.n_iter_ == 3
@@ -251,7 +256,6 @@ def test_global_random_states_are_left_as_they_were(make, emails):
         {"device": torch.device("cpu")},
         {"local_files_only": True},
         {"random_state": np.int64(0)},
-        {"weight_decay": np.float64(0.01)},
     ],
     ids=str,
 )
@@ -290,6 +294,23 @@ def test_another_fit_has_a_folder_of_its_own(make, emails, change):
         clf.set_params(**change).fit(*emails)
     assert Crash.epochs[0] == 1
     assert files(clf) == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"scoring": lambda *args: 0.5},
+        {"net_callbacks": [type("Local", (Callback,), {})()]},
+    ],
+    ids=lambda change: ", ".join(change),
+)
+def test_what_cannot_be_pickled_is_refused_before_weights_are_loaded(
+    make, emails, change, monkeypatch
+):
+    monkeypatch.setattr("skbert.training.fit.build_module", None)
+    clf = make(validation_fraction=0.3, **change)
+    with pytest.raises(TypeError, match="checkpoint_dir needs parameters that can be"):
+        clf.fit(*emails)
 
 
 @pytest.mark.parametrize("part", ["text", "label", "weight", "order", "names"])
@@ -338,12 +359,6 @@ def test_without_the_parameter_nothing_is_written(make, emails, tmp_path):
 
 
 def test_a_loss_that_is_not_finite_leaves_nothing(make, emails):
-    class Spoil(Callback):
-        def on_epoch_begin(self, net, **kwargs):
-            if len(net.history) == 3:
-                with torch.no_grad():
-                    net.module_.output_layer.bias.fill_(float("nan"))
-
     clf = make(net_callbacks=[Spoil()])
     with pytest.raises(ValueError, match="loss became nan in epoch 3"):
         clf.fit(*emails)
@@ -351,11 +366,6 @@ def test_a_loss_that_is_not_finite_leaves_nothing(make, emails):
 
 
 def test_early_stopping_by_a_callback_leaves_nothing(make, emails):
-    class Stop(Callback):
-        def on_epoch_end(self, net, **kwargs):
-            if len(net.history) == 3:
-                raise KeyboardInterrupt
-
     clf = make(net_callbacks=[Stop()]).fit(*emails)
     assert clf.n_iter_ == 3
     assert list(clf.checkpoint_dir.iterdir()) == []
@@ -390,11 +400,6 @@ def test_an_interrupted_fit_that_the_next_call_is_not_says_nothing_of_it(
 
 
 def test_frozen_weights_are_not_written(make, emails):
-    class Take(Callback):
-        def on_epoch_end(self, net, **kwargs):
-            Take.names = {name.split(".")[0] for name in take_state(net).tensors}
-            Take.bytes = sum(t.nbytes for t in take_state(net).tensors.values())
-
     make(trainable_layers=0, net_callbacks=[Take()]).fit(*emails)
     assert Take.names == {"weights", "optimizer", "random"}
     assert Take.bytes < 8000
@@ -428,7 +433,7 @@ def test_verbose_says_that_it_goes_on(make, emails, capsys):
     clf = make()
     crash(clf, emails)
     clf.set_params(verbose=1).fit(*emails)
-    assert capsys.readouterr().out.startswith("This fit goes on after epoch 3.\n")
+    assert capsys.readouterr().out.startswith("This fit continues after epoch 3.\n")
 
 
 # --- many fits ------------------------------------------------------------------------
@@ -478,3 +483,29 @@ def test_a_saved_model_does_not_know_the_folder(make, emails, tmp_path):
     assert "checkpoint_dir" not in text
     loaded = TransformerMultiLabelClassifier.from_pretrained(tmp_path / "model")
     assert loaded.checkpoint_dir is None
+
+
+# --- the best weights -----------------------------------------------------------------
+
+
+def test_best_weights_are_a_copy():
+    module = torch.nn.Linear(2, 1)
+    module.bias.requires_grad_(False)
+    best = BestWeights()
+    assert not best.offer(float("nan"), module)
+    assert best.offer(0.5, module)
+    kept = module.weight.detach().clone()
+    with torch.no_grad():
+        module.weight.fill_(9.0)
+    assert not best.offer(0.5, module)  # the first of two equals
+    assert not best.offer(0.1, module)
+    best.restore(module)
+    torch.testing.assert_close(module.weight, kept)
+    assert list(best.weights) == ["weight"]
+
+
+def test_restoring_without_a_best_changes_nothing():
+    module = torch.nn.Linear(2, 1)
+    kept = module.weight.detach().clone()
+    BestWeights().restore(module)
+    torch.testing.assert_close(module.weight, kept)

@@ -1,16 +1,21 @@
-"""Epoch reports: a skorch callback that passes each epoch's held-out logits on."""
+"""What callbacks of a fit see: logits after each epoch, gradients, and table rows."""
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from skorch.callbacks import Callback
 
-from skbert.models.checkpoint import open_checkpoint
-from skbert.tokens.tokenization import Tokens, tokenize
+from skbert.tokens.batching import Batch
+from skbert.tokens.tokenization import Tokens
 
-__all__ = ["EpochReports", "tokens_for"]
+__all__ = ["EpochReports", "discard", "gradient_hook", "print_row"]
+
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class EpochReports(Callback):
@@ -51,7 +56,7 @@ class EpochReports(Callback):
             self.report(epoch, logits, epoch == net.max_epochs)
         except Exception:
             # A trial that was pruned, or failed, is not run again.
-            net.remove_states()
+            net.run_.remove_states()
             raise
         net.in_callback_ = True
 
@@ -60,34 +65,37 @@ class EpochReports(Callback):
         return self
 
 
-def tokens_for(classifier, X) -> Tokens:
-    """Tokenize texts as a classifier that is not fitted yet will do.
+def gradient_hook(net: Any) -> Callable[[Batch], None] | None:
+    """Return a function that shows the gradients to callbacks; None if none looks.
 
     Parameters
     ----------
-    classifier : TransformerMultiLabelClassifier
-    X : sequence of str, length n
-
-    Returns
-    -------
-    RaggedTokens or WindowedTokens
-        Of length n.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `X` is no sequence of texts, or the model is missing or damaged.
+    net : MultiLabelNet
     """
-    checkpoint = open_checkpoint(
-        classifier.model,
-        revision=classifier.revision,
-        local_files_only=classifier.local_files_only,
-        pooling=classifier.pooling,
-    )
-    return tokenize(
-        checkpoint.tokenizer,
-        classifier._check_texts(X),
-        max_length=classifier.max_length,
-        long_text=classifier.long_text,
-        long_text_params=classifier.long_text_params,
-    )
+    listeners = [
+        callback
+        for _, callback in net.callbacks_
+        if type(callback).on_grad_computed is not Callback.on_grad_computed
+    ]
+    if not listeners:
+        return None
+
+    def notify(batch: Batch) -> None:
+        for callback in listeners:
+            callback.on_grad_computed(
+                net,
+                named_parameters=list(net.module_.named_parameters()),
+                batch=batch,
+                training=True,
+            )
+
+    return notify
+
+
+def discard(row: str) -> None:
+    """Print nothing."""
+
+
+def print_row(row: str) -> None:
+    """Print a row, in plain text where it does not go to a terminal."""
+    print(row if sys.stdout.isatty() else _ANSI.sub("", row))

@@ -35,8 +35,7 @@ def open_study(
 ) -> optuna.Study:
     """Open a study, or begin it where there is none of that name.
 
-    Every process that works on the study calls this. A file is checked before
-    anything is written to it: what is no study, or damaged, is left as it is.
+    Every process that works on the study calls this function.
 
     Parameters
     ----------
@@ -81,9 +80,9 @@ def open_study(
 
     Notes
     -----
-    A new SQLite file is made under another name and then linked to its own, so that
-    several processes may start at the same time. Optuna's messages are as
-    :func:`optuna.logging.set_verbosity` has them.
+    Optuna creates its tables in any database that you name, so do not name one that
+    belongs to another program. :func:`optuna.logging.set_verbosity` controls Optuna's
+    messages.
 
     References
     ----------

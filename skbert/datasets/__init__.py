@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from skbert.runtime.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from skbert.datasets.csv import make_emails as make_emails
     from skbert.datasets.csv import read_csv as read_csv
+    from skbert.datasets.emails import make_emails as make_emails
     from skbert.datasets.goemotions import fetch_goemotions as fetch_goemotions
 
 __all__ = [
@@ -25,7 +25,7 @@ __getattr__, __dir__ = lazy_exports(
     __name__,
     {
         "fetch_goemotions": "goemotions",
-        "make_emails": "csv",
+        "make_emails": "emails",
         "read_csv": "csv",
     },
 )

@@ -1,20 +1,16 @@
-"""Data to try skbert on: your own CSV file, synthetic e-mails, or GoEmotions."""
+"""Texts and labels from a CSV file."""
 
 from __future__ import annotations
 
-import numbers
 import os
 from collections.abc import Sequence
 from typing import IO, Any
 
 import numpy as np
 import pandas as pd
-from sklearn.utils import Bunch, check_random_state
+from sklearn.utils import Bunch
 
-from skbert.datasets.emails import LABELS, Writer, write_email
-from skbert.datasets.goemotions import fetch_goemotions
-
-__all__ = ["fetch_goemotions", "make_emails", "read_csv"]
+__all__ = ["read_csv"]
 
 # Cells of a label column, in lower case. "1.0" is what pandas writes for the 1 of a
 # column that has unknown values.
@@ -199,107 +195,4 @@ def _label_values(
     raise ValueError(
         f"{_name(path)}: label column {cells.name!r}, {where}. Write 0 or 1, true or "
         "false, or leave the cell empty where the label is unknown."
-    )
-
-
-# --- synthetic e-mails ----------------------------------------------------------------
-
-_EMAILS_DESCR = """\
-Synthetic e-mails
------------------
-
-{n_samples} SYNTHETIC e-mails composed at random from invented phrases by
-skbert.datasets.make_emails. No real person wrote any of them, and scores on them say
-nothing about scores on real e-mails.
-
-25 labels in four families:
-
-- act_*: what the writer does towards the reader (any number);
-- reason_*: what the e-mail is about (one, sometimes two);
-- reply_*: the answer that the writer expects (exactly one);
-- tasks_*: how many tasks the reader gets, 3 for three or more (exactly one).
-
-Acts in quoted threads, acts of other people and acts that are denied do not count. Some
-labels are wrong on purpose, as an annotator's would be.
-"""
-
-
-def make_emails(
-    n_samples: int = 1144,
-    *,
-    random_state: int | np.random.RandomState | None = None,
-) -> Bunch:
-    """Make synthetic work e-mails with 25 labels.
-
-    The e-mails are SYNTHETIC: composed at random from invented phrases and names, so
-    that examples and tests need neither a download nor private mail. What they share
-    with an annotated mailbox is the shape: labels that are rare, correlated and
-    partly wrong; many wordings for one thing; typing errors; quoted threads, a tenth
-    of the e-mails longer than 300 words; acts that are denied or somebody else's and
-    do not count. Scores on them say nothing about scores on real e-mails.
-
-    Parameters
-    ----------
-    n_samples : int, default=1144
-        Number of e-mails.
-    random_state : int, RandomState instance or None, default=None
-        Pass an int for the same e-mails at every call and in every process. None
-        draws a fresh seed from the operating system; NumPy's global random state is
-        neither read nor changed.
-
-    Returns
-    -------
-    :class:`sklearn.utils.Bunch`
-        With the attributes
-
-        data : list of str, length n_samples
-            The texts.
-        target : DataFrame of shape (n_samples, 25), int64
-            0 and 1 in the columns `target_names`.
-        target_names : list of str, length 25
-            8 acts (``act_*``, any number), 9 reasons (``reason_*``, one or two), 4
-            expected replies (``reply_*``, one) and 4 numbers of tasks (``tasks_*``,
-            one), the last standing for three or more.
-        DESCR : str
-            The description of the data.
-
-    Raises
-    ------
-    ValueError
-        If `n_samples` is not an integer of at least 1.
-
-    See Also
-    --------
-    fetch_goemotions : Real data, downloaded.
-    read_csv : Read data of your own.
-
-    Examples
-    --------
-    >>> from skbert.datasets import make_emails
-    >>> emails = make_emails(100, random_state=0)
-    >>> len(emails.data), emails.target.shape
-    (100, (100, 25))
-    >>> emails.target_names[:4]
-    ['act_amend', 'act_commit', 'act_deliver', 'act_greet']
-    """
-    if isinstance(n_samples, bool) or not isinstance(n_samples, numbers.Integral):
-        raise ValueError(f"n_samples must be an integer; got {n_samples!r}.")
-    if n_samples < 1:
-        raise ValueError(f"n_samples must be at least 1; got {n_samples}.")
-    # check_random_state(None) would be the global random state.
-    rng = (
-        np.random.RandomState()
-        if random_state is None
-        else check_random_state(random_state)
-    )
-    pairs = [write_email(Writer(rng)) for _ in range(n_samples)]
-    return Bunch(
-        data=[body for body, _ in pairs],
-        target=pd.DataFrame(
-            [[int(name in marks) for name in LABELS] for _, marks in pairs],
-            columns=list(LABELS),
-            dtype=np.int64,
-        ),
-        target_names=list(LABELS),
-        DESCR=_EMAILS_DESCR.format(n_samples=n_samples),
     )

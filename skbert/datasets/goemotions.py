@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import os
+from http.client import HTTPException
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from sklearn.datasets import fetch_file
 from sklearn.utils import Bunch
-
-from skbert.datasets.downloads import PublishedFile, read_published
 
 __all__ = ["fetch_goemotions"]
 
@@ -23,16 +23,13 @@ _LABELS = (
     "neutral"
 ).split()
 
-_PLACE = "https://github.com/google-research/google-research/raw/master/goemotions/data"
+_URL = "https://github.com/google-research/google-research/raw/master/goemotions/data"
 
 # TensorFlow Datasets and Hugging Face's datasets have recorded the same checksums.
-_FILES = {
-    subset: PublishedFile(f"{subset}.tsv", f"{_PLACE}/{subset}.tsv", sha256)
-    for subset, sha256 in {
-        "train": "1c254a142be5c00e80d819b9ae1bbd36d94b2eeb8f4b1271846508d57e57d9c5",
-        "dev": "575489c079c9de1097062a01738f998590d6b7ead66dd1c9fd1d2ba01fd8bc62",
-        "test": "0587b2dd8b27b97352adbfc3fb083d46005c8946657fdc2b1ca8b1cc7f1f8be4",
-    }.items()
+_SHA256 = {
+    "train": "1c254a142be5c00e80d819b9ae1bbd36d94b2eeb8f4b1271846508d57e57d9c5",
+    "dev": "575489c079c9de1097062a01738f998590d6b7ead66dd1c9fd1d2ba01fd8bc62",
+    "test": "0587b2dd8b27b97352adbfc3fb083d46005c8946657fdc2b1ca8b1cc7f1f8be4",
 }
 
 _DESCR = """\
@@ -66,7 +63,7 @@ def fetch_goemotions(
 
     The three published files (4.4 MB) are downloaded one by one, when they are first
     asked for, and read from `data_home` from then on. Each is checked against its
-    SHA-256 whenever it is read.
+    SHA-256, and downloaded again if it has another one.
 
     **Without a network**, get ``train.tsv``, ``dev.tsv`` and ``test.tsv`` elsewhere,
     from https://github.com/google-research/google-research/tree/master/goemotions/data,
@@ -117,22 +114,17 @@ def fetch_goemotions(
     Raises
     ------
     ValueError
-        If `subset` or `n_retries` is not one of those above, or if a file is not the
-        published one: that in `data_home`, or what came in its place from the network.
+        If `subset` or `n_retries` is not one of those above.
     FileNotFoundError
         If a file is missing and `download_if_missing` is False.
     ConnectionError
-        If a file could not be downloaded. The message says how to do it by hand.
+        If a file could not be downloaded, or if another file came in its place. The
+        message says how to do it by hand.
 
     See Also
     --------
     read_csv : Read data of your own.
     make_emails : Data without a file.
-
-    Notes
-    -----
-    A file appears in `data_home` whole or not at all, also if the download is cut short
-    or interrupted, or if several processes load it at once.
 
     Examples
     --------
@@ -141,22 +133,22 @@ def fetch_goemotions(
     >>> y.shape  # doctest: +SKIP
     (5426, 28)
     """
-    if subset not in (*_FILES, "all"):
-        choices = ", ".join(map(repr, _FILES))
+    if subset not in (*_SHA256, "all"):
+        choices = ", ".join(map(repr, _SHA256))
         raise ValueError(f"subset must be {choices} or 'all'; got {subset!r}.")
     if n_retries < 0:
         raise ValueError(f"n_retries must be at least 0; got {n_retries}.")
     texts: list[str] = []
     marks: list[list[int]] = []
-    for name in _FILES if subset == "all" else [subset]:
-        content = read_published(
-            _FILES[name],
+    for name in _SHA256 if subset == "all" else [subset]:
+        path = _fetch(
+            name,
             _data_home(data_home) / "goemotions",
             download_if_missing=download_if_missing,
             n_retries=n_retries,
             delay=delay,
         )
-        _parse(content, texts, marks)
+        _parse(path.read_bytes(), texts, marks)
     return _bunch(texts, _indicators(marks), as_frame, return_X_y)
 
 
@@ -168,6 +160,39 @@ def _data_home(data_home: str | os.PathLike[str] | None) -> Path:
     if data_home is None:
         data_home = os.environ.get("SCIKIT_LEARN_DATA") or "~/scikit_learn_data"
     return Path(data_home).expanduser()
+
+
+def _fetch(
+    subset: str,
+    folder: Path,
+    *,
+    download_if_missing: bool,
+    n_retries: int,
+    delay: float,
+) -> Path:
+    """Return the path of a published file in a folder; download it if it is missing."""
+    name = f"{subset}.tsv"
+    by_hand = (
+        f"If there is no network, get {_URL}/{name} elsewhere and put it into the "
+        f"folder {folder}."
+    )
+    if not download_if_missing and not (folder / name).exists():
+        raise FileNotFoundError(
+            f"{folder / name} does not exist, and download_if_missing=False. {by_hand}"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        return fetch_file(
+            f"{_URL}/{name}",
+            folder=folder,
+            sha256=_SHA256[subset],
+            n_retries=n_retries,
+            delay=delay,
+        )
+    except (OSError, HTTPException) as error:
+        raise ConnectionError(
+            f"{_URL}/{name} could not be downloaded: {error}. {by_hand}"
+        ) from error
 
 
 def _parse(content: bytes, texts: list[str], marks: list[list[int]]) -> None:

@@ -1,9 +1,11 @@
-"""Tokenizer: a folder's tokenizer, loaded and tried."""
+"""The tokenizer of a model folder: checked, loaded and tried."""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,7 @@ from transformers.utils import DummyObject  # type: ignore[attr-defined]
 
 from skbert.exceptions import ModelFormatError
 from skbert.models.configuration import load_config
-from skbert.models.folder import check_text, read_json
-from skbert.models.tokenizer_limits import check_limits, check_sizes
+from skbert.models.folder import TOKENIZER_PATTERNS, check_text, read_json
 from skbert.runtime.quiet import quiet_transformers
 
 __all__ = ["load_tokenizer"]
@@ -22,26 +23,40 @@ __all__ = ["load_tokenizer"]
 # Texts that every tokenizer takes: what fails on them fails always.
 _PROBES = ["", "A short text, with 2 commas, 3 digits (42) & a_word.", "a" * 100 + "!"]
 
-# Settings that skbert has no use for, with which some tokenizer reads files elsewhere.
-_UNSUPPORTED = {
-    "fast_tokenizer_files",
-    "gguf_file",
-    "init_inputs",  # the arguments of its class by position: its vocabulary comes first
-    "mecab_option",
-    "sudachi_config_path",
-    "sudachi_resource_dir",
+# Files whose settings transformers hands to the class of a tokenizer.
+_SETTINGS = ("tokenizer_config.json", "special_tokens_map.json")
+
+# Settings that are no names of files. Some class of transformers may open what another
+# setting names.
+_NO_FILES = {
+    "additional_special_tokens",
+    "backend",
+    "chat_template",
+    "extra_special_tokens",
+    "mecab_dic",
+    "model_input_names",
+    "padding_side",
+    "processor_class",
+    "special_tokens_map_file",  # transformers saved it, and never reads it
+    "subword_tokenizer_type",
+    "tokenizer_class",
+    "truncation_side",
+    "word_tokenizer_type",
 }
 
-# Files whose settings transformers hands to the class of a tokenizer, known or not. The
-# second overrides the first, and where the tokenizer was found.
-_SETTINGS = {
-    "tokenizer_config.json": _UNSUPPORTED,
-    "special_tokens_map.json": _UNSUPPORTED | {"name_or_path"},
-}
+# Settings of which the value is a file, a list of files or arguments by position.
+_FILES = re.compile("vocab|merges|init_inputs|.*_(file|files|spm)")
 
-# Files of tables; some tokenizer takes a text in the place of one for a path.
-_TABLES = ("tokenizer.json", "byte_maps.json")
-_TABLE_NAMES = ("vocab", "merges", "decompose_map", "merge_map")
+# Tables of tokenizer.json and byte_maps.json. Some tokenizers take a text for a path.
+_TABLES = ("vocab", "merges", "decompose_map", "merge_map")
+
+# Files that are no part of a tokenizer, and have limits of their own.
+_OTHERS = ("config.json", "skbert.json")
+
+# Bytes of the settings, and of each word in the tables. Gemma and Llama need 130.
+_LONGEST_SETTINGS = 2**23
+_BYTES_PER_WORD = 512
+_MOST_WORDS = 2**18  # if there is no table of embeddings to compare with
 
 # What goes wrong without any fault of the folder.
 _NOT_OF_A_FOLDER = (KeyboardInterrupt, SystemExit, GeneratorExit, MemoryError)
@@ -68,12 +83,10 @@ def load_tokenizer(
         If there is none, it is damaged, or has tokens beyond the table.
     """
     config = config or load_config(folder)
-    check_sizes(folder, n_tokens)
+    _check_sizes(folder, n_tokens or _MOST_WORDS)
     _check_tokenizer_class(folder, config)
     _check_settings(folder)
-    content = _read_tables(folder)
     try:
-        check_limits(folder, content, n_tokens)
         with quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(
                 folder, config=config, trust_remote_code=False
@@ -122,87 +135,120 @@ def _check_tokenizer_class(folder: Path, config: PreTrainedConfig) -> None:
             raise ModelFormatError(f"{folder}: {name!r} is no class of a tokenizer.")
 
 
+def _check_sizes(folder: Path, n_words: int) -> None:
+    """Refuse files that are too long for a model with so many embeddings."""
+    longest = _LONGEST_SETTINGS + _BYTES_PER_WORD * n_words
+    for path in folder.iterdir():
+        is_table = any(fnmatch(path.name, pattern) for pattern in TOKENIZER_PATTERNS)
+        if not is_table or path.name in _OTHERS or not path.is_file():
+            continue
+        most = _LONGEST_SETTINGS if path.name in _SETTINGS else longest
+        if path.stat().st_size > most:
+            raise ModelFormatError(
+                f"{path} has {path.stat().st_size} bytes, but a tokenizer of {n_words} "
+                f"words needs no more than {most}."
+            )
+    for path, count in _vocabularies(folder):
+        if count > n_words:
+            raise ModelFormatError(
+                f"{path} has {count} words, and the model embeddings for {n_words}. "
+                "They belong to different models, or the model was not resized."
+            )
+
+
+def _vocabularies(folder: Path) -> Iterator[tuple[Path, int]]:
+    """Yield the vocabularies that can be read at once, and their numbers of words."""
+    path = folder / "tokenizer.json"
+    if path.is_file():
+        content = read_json(path)
+        _check_tables(path, content)
+        model = content.get("model")
+        vocabulary = model.get("vocab") if isinstance(model, dict) else None
+        yield path, len(vocabulary) if isinstance(vocabulary, dict | list) else 0
+    path = folder / "vocab.json"
+    if path.is_file():
+        yield path, len(read_json(path))
+    path = folder / "vocab.txt"
+    if path.is_file():
+        yield path, path.read_bytes().count(b"\n")
+
+
+def _check_tables(path: Path, content: dict) -> None:
+    tables = [table for table in (content, content.get("model")) if table]
+    for table in tables:
+        for name in _TABLES if isinstance(table, dict) else ():
+            if isinstance(table.get(name), str):
+                raise ModelFormatError(
+                    f"{path}: {name!r} is {_brief(table[name])}; it must be a table."
+                )
+
+
 def _check_settings(folder: Path) -> None:
     """Refuse settings with which a tokenizer would read what is not in the folder."""
-    for file, unsupported in _SETTINGS.items():
+    path = folder / "byte_maps.json"
+    if path.is_file():
+        _check_tables(path, read_json(path))
+    for file in _SETTINGS:
         path = folder / file
         if not path.is_file():
             continue
-        for name, value in _settings(read_json(path)):
-            if name in unsupported and value:
-                raise ModelFormatError(f"{path}: {name!r} is not supported. Remove it.")
-            _check_setting(path, name, value)
+        for name, value in _settings("", read_json(path)):
+            # In tokenizer_config.json, transformers saved where a tokenizer came from.
+            is_origin = name == "name_or_path" and file == _SETTINGS[0]
+            is_token = name.endswith(("_token", "_tokens")) or name.isdigit()
+            if not (name in _NO_FILES or is_origin or is_token):
+                _check_file_name(path, name, value)
 
 
-def _check_setting(path: Path, name: str, value: Any) -> None:
-    if name in _TABLE_NAMES and not isinstance(value, dict | list | None):
-        raise _no_table(path, name, value)
-    # 0 is the standard input.
-    if name.endswith(("_file", "_spm")) and value not in (None, ""):
-        _check_file_name(path, name, value)
-    if name == "sudachi_dict_type" and value not in ("small", "core", "full", None):
-        raise ModelFormatError(
-            f"{path}: {name!r} is {_brief(value)}; it must be 'small', 'core' or "
-            "'full'."
-        )
-
-
-def _settings(content: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the settings of a JSON object and of those inside of it."""
-    if isinstance(content, dict):
-        yield from content.items()
-        content = list(content.values())
-    for value in content if isinstance(content, list) else []:
-        yield from _settings(value)
+def _settings(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the settings in a JSON value, each with the name of its nearest key."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            # The content of a token is named by the token.
+            yield from _settings(name if key == "content" else key, inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _settings(name, inner)
+    else:
+        yield name, value
 
 
 def _check_file_name(path: Path, name: str, value: Any) -> None:
-    """Refuse the name of what is there, but is no file of the folder.
+    """Refuse a setting that names something outside of the folder.
 
-    Names of what is not there are many: transformers used to save where the files lay
-    on the machine that they came from.
+    Names of files that do not exist are harmless. transformers used to save where the
+    files were on the machine that they came from.
     """
-    if name == "special_tokens_map_file":  # saved as well, and never read
+    if value in (None, ""):
         return
-    # Windows would ask another machine for a share, and tell it who asks.
-    is_share = str(value).startswith(("\\\\", "//"))
-    if not isinstance(value, str) or "\0" in value or is_share:
-        raise ModelFormatError(
-            f"{path}: {name!r} is {_brief(value)}, which is no name of a file. "
-            "Remove it."
-        )
-    # transformers takes some names from the working directory.
+    if not isinstance(value, str):
+        if _FILES.fullmatch(name):  # 0 would be the standard input
+            raise _no_file(path, name, value)
+        return
+    # Windows would ask another machine for a share, and tell it who asks. Options such
+    # as "-d folder" name files, too.
+    if "\0" in value or value.startswith(("\\\\", "//", "-")):
+        raise _no_file(path, name, value)
+    # transformers looks for some names in the working directory.
     for place in (path.parent / value, Path(value)):
-        if not os.path.lexists(place):
-            continue
-        if not os.path.samefile(place.parent, path.parent):
-            raise ModelFormatError(
-                f"{path}: {name!r} is {_brief(value)}, which leads out of the folder. "
-                "Remove it: a tokenizer is read from its folder alone."
-            )
-        check_text(place)
+        if _exists(place):
+            if not os.path.samefile(place.parent, path.parent):
+                raise _no_file(path, name, value)
+            check_text(place)
 
 
-def _read_tables(folder: Path) -> dict:
-    """Check the files of tables, and return what is in tokenizer.json."""
-    contents = {}
-    for file in _TABLES:
-        path = folder / file
-        if not path.is_file():
-            continue
-        contents[file] = content = read_json(path)
-        for table in (content, content.get("model")):
-            for name in _TABLE_NAMES:
-                if isinstance(table, dict) and isinstance(table.get(name), str):
-                    raise _no_table(path, name, table[name])
-    return contents.get("tokenizer.json", {})
-
-
-def _no_table(path: Path, name: str, value: Any) -> ModelFormatError:
+def _no_file(path: Path, name: str, value: Any) -> ModelFormatError:
     return ModelFormatError(
-        f"{path}: {name!r} is {_brief(value)}; it must be a table. skbert reads none "
-        "from a file that a setting names."
+        f"{path}: {name!r} is {_brief(value)}, which is no file of the folder. Remove "
+        "it: a tokenizer is read from its folder alone."
     )
+
+
+def _exists(place: Path) -> bool:
+    try:
+        return os.path.lexists(place)
+    except (OSError, ValueError):  # no possible name of a file
+        return False
 
 
 def _brief(value: Any) -> str:

@@ -1,4 +1,3 @@
-import base64
 import json
 import os
 import random
@@ -15,10 +14,8 @@ from skbert.models.tokenizer import load_tokenizer
 from tests.faults.mutations.tokenizers import (
     SPECIAL,
     TEXT,
-    charsmap_of_a,
     in_pipeline,
     replace,
-    sequence,
     split,
     template,
 )
@@ -218,9 +215,7 @@ def test_rules_in_the_place_of_a_table_are_not_read(folder, outside):
         {"sudachi_kwargs": {"sudachi_config_path": "OUTSIDE"}},
         {"sudachi_kwargs": {"sudachi_resource_dir": "OUTSIDE"}},
         {"sudachi_kwargs": {"sudachi_dict_type": "OUTSIDE"}},
-        {"gguf_file": "vocab.txt"},
         {"init_inputs": ["OUTSIDE"]},
-        {"fast_tokenizer_files": ["../tokenizer.1.0.json"]},
     ],
     ids=repr,
 )
@@ -231,18 +226,14 @@ def test_settings_that_lead_elsewhere_are_refused(
     put_settings(folder, file, json.loads(text))
     monkeypatch.chdir(outside.parent)
 
-    message = (
-        "which leads out of the folder|which is no name of a file|must be a table|"
-        "is not supported. Remove it|must be 'small', 'core' or 'full'"
-    )
-    with pytest.raises(ModelFormatError, match=message):
+    with pytest.raises(ModelFormatError, match="which is no file of the folder"):
         open_checkpoint(folder)
 
 
 def test_where_a_tokenizer_was_found_is_not_overridden(folder, outside):
     put_settings(folder, FILES[1], {"name_or_path": str(outside.parent)})
 
-    with pytest.raises(ModelFormatError, match="'name_or_path' is not supported"):
+    with pytest.raises(ModelFormatError, match="'name_or_path' is .* no file of"):
         open_checkpoint(folder)
 
 
@@ -311,175 +302,7 @@ def test_a_folder_may_name_its_own_files_by_any_way(folder, tmp_path, monkeypatc
         assert open_checkpoint(name).tokenizer("the invoice")["input_ids"] == expected
 
 
-# --- what would take too long ---------------------------------------------------------
-
-
-def put_steps(folder, **steps):
-    """Change the steps of a tokenizer, whose class leaves them as they are."""
-    in_pipeline(lambda content, rng: content.update(steps))(folder, random.Random(0))
-
-
-def charsmap(text):
-    data = base64.b64encode(charsmap_of_a(text)).decode()
-    return {"type": "Precompiled", "precompiled_charsmap": data}
-
-
-GROWING = {
-    "one": replace({"String": "z"}, "z" * 2000),
-    "powers": sequence(*[replace({"String": "z"}, "z" * 100)] * 3),
-    "nested": sequence(sequence(sequence(*[replace({"String": "z"}, "z" * 100)] * 3))),
-    "in turns": sequence(
-        *[replace({"String": "y"}, "z" * 100), replace({"String": "z"}, "y" * 100)] * 2
-    ),
-    "nothing": sequence(*[replace({"String": ""}, "z" * 100)] * 2),
-    "pattern of nothing": sequence(*[replace({"Regex": "(?=y)"}, "y" * 100)] * 2),
-    "before": sequence(*[{"type": "Prepend", "prepend": "z" * 100}] * 2),
-    "bytes": sequence(*[{"type": "ByteLevel"}] * 30),
-    "ligatures": sequence(
-        *[replace({"String": "\u0644"}, "\ufdfa"), {"type": "NFKC"}] * 10
-    ),
-    "charsmap": charsmap("a" * 2000),
-    "charsmaps": sequence(charsmap("z" * 100), charsmap("a" * 100)),
-}
-
-
-@pytest.mark.parametrize("normalizer", GROWING.values(), ids=GROWING)
-def test_steps_that_make_a_text_many_times_as_long_are_refused(folder, normalizer):
-    put_steps(folder, normalizer=normalizer)
-
-    with pytest.raises(ModelFormatError, match=r"a text can become \d+ times as long"):
-        open_checkpoint(folder)
-
-
-NOT_GROWING = {
-    "XLM-RoBERTa": sequence(
-        charsmap("a" * 18), {"type": "Nmt"}, replace({"Regex": " {2,}"}, "\u2581")
-    ),
-    "ALBERT": sequence(
-        replace({"String": "``"}, '"'),
-        replace({"String": "''"}, '"'),
-        {"type": "NFKD"},
-        {"type": "StripAccents"},
-        {"type": "Lowercase"},
-        charsmap("a" * 18),
-        replace({"Regex": " {2,}"}, " "),
-    ),
-    "Llama": sequence(
-        {"type": "Prepend", "prepend": "\u2581"}, replace({"String": " "}, "\u2581")
-    ),
-    "CLIP": sequence(
-        {"type": "NFC"}, replace({"Regex": r"\s+"}, " "), {"type": "Lowercase"}
-    ),
-    "digits": sequence(*[replace({"String": str(i)}, f" {i} ") for i in range(10)]),
-    "none": None,
-}
-
-
-@pytest.mark.parametrize("normalizer", NOT_GROWING.values(), ids=NOT_GROWING)
-def test_steps_of_real_tokenizers_are_fine(folder, normalizer):
-    put_steps(folder, normalizer=normalizer)
-
-    backend = json.loads(open_checkpoint(folder).tokenizer.backend_tokenizer.to_str())
-
-    assert backend["normalizer"] == normalizer
-
-
-def test_steps_count_for_the_added_tokens(folder):
-    put_steps(folder, normalizer=replace({"String": "z"}, "z" * 1000))
-    open_checkpoint(folder)
-
-    table = {"179": {"content": "y" * 20_000, "normalized": True}}
-    edit_json(folder / "tokenizer_config.json", added_tokens_decoder=table)
-    with pytest.raises(
-        ModelFormatError, match="become 1000 times .* at most 499, with"
-    ):
-        open_checkpoint(folder)
-
-
-def test_the_map_of_characters_of_a_sentencepiece_model_counts(checkpoint, tmp_path):
-    module = pytest.importorskip("sentencepiece.sentencepiece_model_pb2")
-    folder = shutil.copytree(checkpoint("xlm-roberta"), tmp_path / "model")
-    model = module.ModelProto()
-    model.normalizer_spec.precompiled_charsmap = charsmap_of_a("a" * 2000)
-    (folder / "sentencepiece.bpe.model").write_bytes(model.SerializeToString())
-
-    with pytest.raises(ModelFormatError, match="a text can become 2000 times as long"):
-        open_checkpoint(folder)
-
-
-@pytest.mark.parametrize(
-    "processor",
-    [
-        template([SPECIAL] * 101 + [TEXT], [2]),
-        template([SPECIAL, TEXT], [2] * 101),
-        template([TEXT] * 101, [2]),
-        {"type": "Sequence", "processors": [template([TEXT, TEXT], [2])] * 7},
-    ],
-    ids=["long", "wide", "text", "twice"],
-)
-def test_many_tokens_around_a_text_are_refused(folder, processor):
-    put_steps(folder, post_processor=processor)
-
-    with pytest.raises(ModelFormatError, match="special tokens around a text are more"):
-        open_checkpoint(folder)
-
-
-def words(n):
-    return [f"t{i}" for i in range(n)]
-
-
-def added_tokens(n):
-    return {str(i): {"content": word} for i, word in enumerate(words(n))}
-
-
-MANY = {
-    "list": ("tokenizer_config.json", {"extra_special_tokens": words(40_000)}),
-    "old list": ("special_tokens_map.json", {"additional_special_tokens": words(3000)}),
-    "keys": ("tokenizer_config.json", {f"{word}_token": word for word in words(3000)}),
-    "dict": (
-        "tokenizer_config.json",
-        {"model_specific_special_tokens": {word: word for word in words(3000)}},
-    ),
-    "number": ("tokenizer_config.json", {"extra_ids": 10**6}),
-    "added": ("tokenizer_config.json", {"added_tokens_decoder": added_tokens(30_000)}),
-    "added before": ("added_tokens.json", dict.fromkeys(words(30_000), 0)),
-    "product": (
-        "tokenizer_config.json",
-        {
-            "added_tokens_decoder": added_tokens(20_000),
-            "extra_special_tokens": [f"u{i}" for i in range(60)],
-        },
-    ),
-    "bytes": ("tokenizer_config.json", {"x": "x" * 2**23}),
-    "steps": (
-        "tokenizer.json",
-        {"normalizer": sequence(*[{"type": "StripAccents"}] * 1001)},
-    ),
-    "merges": (
-        "tokenizer.json",
-        {"model": {"type": "BPE", "vocab": {"a": 0}, "merges": ["a a"] * 10**4}},
-    ),
-    "prefix": (
-        "tokenizer.json",
-        {"model": {"type": "WordPiece", "continuing_subword_prefix": "#" * 10**6}},
-    ),
-    "length": (
-        "tokenizer.json",
-        {"model": {"type": "WordPiece", "max_input_chars_per_word": 10**6}},
-    ),
-}
-
-
-@pytest.mark.parametrize("file, change", MANY.values(), ids=MANY)
-def test_tables_without_end_are_refused_at_once(folder, file, change):
-    if not (folder / file).exists():
-        (folder / file).write_text("{}")
-    edit_json(folder / file, **change)
-    start = time.process_time()
-
-    with pytest.raises(ModelFormatError, match=r"\d+ .* are more than any tokenizer"):
-        open_checkpoint(folder)
-    assert time.process_time() - start < 5
+# --- sizes ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("file", ["tokenizer.json", "vocab.txt", "vocab.json"])
@@ -487,7 +310,9 @@ def test_more_words_than_embeddings_are_refused_at_once(folder, file):
     path = folder / "tokenizer.json"
     content = json.loads(path.read_text(encoding="utf-8"))
     n_rows = len(content["model"]["vocab"])
-    vocabulary = content["model"]["vocab"] | dict.fromkeys(words(200_000), 0)
+    vocabulary = content["model"]["vocab"] | dict.fromkeys(
+        map("word{}".format, range(200_000)), 0
+    )
     content["model"]["vocab"] = vocabulary
     text = {
         "tokenizer.json": json.dumps(content),
@@ -503,19 +328,22 @@ def test_more_words_than_embeddings_are_refused_at_once(folder, file):
     assert time.process_time() - start < 5
 
 
-def test_as_many_added_tokens_as_are_read_take_seconds(folder):
-    """The limits are measured, and not guessed."""
-    table = added_tokens(10_000)
-    special = [f"u{i}" for i in range(90)]
-    settings = {"added_tokens_decoder": table, "extra_special_tokens": special}
-    edit_json(folder / "tokenizer_config.json", **settings)
-    start = time.process_time()
+@pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer_config.json", "a.spm"])
+def test_files_that_are_too_long_are_refused(folder, name):
+    with open(folder / name, "ab") as file:
+        file.truncate(2**28)
 
-    assert "u89" in load_tokenizer(folder).get_vocab()
-    assert time.process_time() - start < 10
+    with pytest.raises(ModelFormatError, match="bytes, but a tokenizer of .* words"):
+        open_checkpoint(folder)
 
 
 # --- the faults of tests/faults -------------------------------------------------------
+
+
+def put_steps(folder, **steps):
+    """Change the steps of a tokenizer, whose class leaves them as they are."""
+    in_pipeline(lambda content, rng: content.update(steps))(folder, random.Random(0))
+
 
 STEPS = {
     "pre_tokenizer": split("e"),

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
-import struct
 
 from tests.faults.folder_worker import SECRET
 from tests.faults.mutations.json_files import JUNK, change_json, read, write
@@ -86,37 +84,6 @@ def replace(pattern, content):
     return {"type": "Replace", "pattern": pattern, "content": content}
 
 
-def sequence(*normalizers):
-    return {"type": "Sequence", "normalizers": list(normalizers)}
-
-
-def _growing(rng):
-    """Return a step that makes a text many times as long."""
-    character, times = rng.choice("az"), rng.choice([10, 100, 1000])
-    longer = replace({"String": character}, character * times)
-    more = {"type": "Prepend", "prepend": "x" * times}
-    byte_level = {"type": "ByteLevel"}
-    charsmap = base64.b64encode(charsmap_of_a("a" * 10 * times)).decode()
-    return rng.choice(
-        [
-            sequence(*[longer] * rng.choice([1, 3, 8])),
-            sequence(sequence(longer), sequence(sequence(longer, longer))),
-            sequence(*[replace({"Regex": "(?=.)"}, "b" * times)] * 3),
-            sequence(*[replace({"String": ""}, "b" * times)] * 3),
-            sequence(*[replace({"Regex": "."}, "c")] * 30, *[byte_level] * 30),
-            sequence(*[more, replace({"Regex": "x"}, "xx")] * 30),
-            sequence({"type": "Precompiled", "precompiled_charsmap": charsmap}),
-        ]
-    )
-
-
-def charsmap_of_a(text):
-    """Return sentencepiece's map of characters where a text stands for each a."""
-    # A trie of one character, as sentencepiece writes it.
-    trie = struct.pack("<256I", 0x18000, 0xD61, 0x80000000, *[0] * 253)
-    return struct.pack("<I", len(trie)) + trie + text.encode() + b"\0"
-
-
 SPECIAL = {"SpecialToken": {"id": "x", "type_id": 0}}
 TEXT = {"Sequence": {"id": "A", "type_id": 0}}
 
@@ -129,64 +96,6 @@ def template(single, ids):
         "pair": [*single, {"Sequence": {"id": "B", "type_id": 0}}],
         "special_tokens": {"x": tokens},
     }
-
-
-def _long_template(rng):
-    n = rng.choice([1000, 10**5, 10**6])
-    twice = template([TEXT, TEXT], [2])
-    return rng.choice(
-        [
-            template([SPECIAL] * n + [TEXT], [2]),
-            template([SPECIAL, TEXT], [2] * n),
-            template([TEXT] * n, [2]),
-            {"type": "Sequence", "processors": [twice] * 30},
-        ]
-    )
-
-
-def _added_token(i):
-    return {
-        "content": f"token{i}",
-        "special": i % 2 == 0,
-        "lstrip": False,
-        "rstrip": False,
-        "normalized": i % 2 == 1,
-        "single_word": False,
-    }
-
-
-def _many_tokens(folder, rng):
-    """Add tokens without end, in one of the tables that are read."""
-    n = rng.choice([1000, 10_000, 40_000, 200_000])
-    table = {str(180 + i): _added_token(i) for i in range(n)}
-    changes = [
-        {"extra_special_tokens": [f"t{i}" for i in range(n)]},
-        {"additional_special_tokens": [_added_token(i) for i in range(n)]},
-        {"model_specific_special_tokens": {f"t{i}": f"t{i}" for i in range(n)}},
-        {f"t{i}_token": f"t{i}" for i in range(n)},
-        {"added_tokens_decoder": table},
-        {"added_tokens_decoder": table, "extra_special_tokens": ["a", "b", "c"] * n},
-        {"extra_ids": n, "tokenizer_class": "T5Tokenizer"},
-    ]
-    place = rng.randrange(len(changes) + 4)
-    if place < len(changes):
-        _in_settings(lambda rng: changes[place])(folder, rng)
-    elif place == len(changes):
-        write(folder / "added_tokens.json", {f"t{i}": 180 + i for i in range(n)})
-    elif place == len(changes) + 1:
-        path = folder / "tokenizer.json"
-        content = read(path)
-        content["added_tokens"] += [{"id": int(i)} | table[i] for i in table]
-        write(path, content)
-    else:
-        path = folder / "tokenizer.json"
-        content = read(path)
-        vocabulary = content["model"]["vocab"]
-        vocabulary |= {f"word{i}": len(vocabulary) + i for i in range(5 * n)}
-        write(path, content)
-        if rng.random() < 0.5:
-            use_word_list(folder)
-            use_class(folder, "BertTokenizer")
 
 
 BACKTRACKING = (
@@ -344,13 +253,6 @@ _TOKENIZER_WAYS = {
     "no post-processor": in_pipeline(
         lambda content, rng: content.update(post_processor=None)
     ),
-    "growing": in_pipeline(
-        lambda content, rng: content.update(normalizer=_growing(rng))
-    ),
-    "long template": in_pipeline(
-        lambda content, rng: content.update(post_processor=_long_template(rng))
-    ),
-    "many tokens": _many_tokens,
     "class": _in_settings(lambda rng: {"tokenizer_class": rng.choice(CLASSES)}),
     "setting": _in_settings(
         lambda rng: {

@@ -12,6 +12,12 @@ except PackageNotFoundError:  # a source tree that was never installed
     __version__ = "0+unknown"
 
 if TYPE_CHECKING:  # what type checkers and editors see
+    from skbert import datasets as datasets
+    from skbert import metrics as metrics
+    from skbert import model_selection as model_selection
+    from skbert import plotting as plotting
+    from skbert import search as search
+    from skbert import thresholds as thresholds
     from skbert.baseline import BinaryRelevanceClassifier as BinaryRelevanceClassifier
     from skbert.baseline import make_tfidf_baseline as make_tfidf_baseline
     from skbert.classifier import (
@@ -51,7 +57,15 @@ if TYPE_CHECKING:  # what type checkers and editors see
     )
     from skbert.thresholds import find_thresholds as find_thresholds
 
-# Loaded on first use: `import skbert` must not cost the import of torch.
+# All of these are loaded on first use: `import skbert` must not import torch.
+_SUBMODULES = (
+    "datasets",
+    "metrics",
+    "model_selection",
+    "plotting",
+    "search",
+    "thresholds",
+)
 _HOME_OF = {
     "BinaryRelevanceClassifier": "baseline",
     "ComparisonDisplay": "plotting",
@@ -85,6 +99,8 @@ __all__ = [*sorted(_HOME_OF), "__version__"]
 
 
 def __getattr__(name: str):
+    if name in _SUBMODULES:
+        return import_module(f"skbert.{name}")
     if name not in _HOME_OF:
         raise AttributeError(f"module 'skbert' has no attribute {name!r}")
     value = getattr(import_module(f"skbert.{_HOME_OF[name]}"), name)
@@ -93,4 +109,4 @@ def __getattr__(name: str):
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME_OF})
+    return sorted({*globals(), *_HOME_OF, *_SUBMODULES})

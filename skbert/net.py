@@ -371,6 +371,14 @@ class MultiLabelNet(NeuralNet):
         best = [row[f"{self._score_name}_best"] for row in self.history[-patience:]]
         return n_epochs >= self.max_epochs or not any(best)
 
+    @property
+    def is_best_epoch(self) -> bool:
+        """Whether the weights of the latest epoch are those that a fit keeps so far.
+
+        Without validation data they always are.
+        """
+        return self.history[-1].get(f"{self._score_name}_best", True)
+
     def remove_states(self) -> None:
         """Remove what is on disk: this fit ends here, and so would another like it."""
         if self.states_:

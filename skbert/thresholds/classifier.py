@@ -24,11 +24,7 @@ from skbert.folds import (
     held_out_scores,
     make_splits,
 )
-from skbert.outputs import (
-    MultiLabelOutputMixin,
-    check_label_order,
-    check_thresholds,
-)
+from skbert.outputs import MultiLabelOutputMixin, check_label_order
 from skbert.responses import positive_scores, response_method_of
 from skbert.routing import route_fit_params
 from skbert.sample_weight import check_sample_weight
@@ -399,13 +395,11 @@ class TunedThresholdsClassifierCV(
 
     def _chosen(self, X: Any) -> np.ndarray:
         check_is_fitted(self)
-        scores = self._scores(X, self.response_method_)
-        if self.response_method_ == "predict_proba":
-            return self._reaches_threshold(scores)
-        n_labels = scores.shape[1]
-        return scores >= check_thresholds(
-            self.thresholds_, n_labels, "thresholds_", are_probabilities=False
-        )
+        return self._reaches_threshold(self._scores(X, self.response_method_))
+
+    @property
+    def _cut_method(self) -> str:
+        return self.response_method_
 
     # --- what scikit-learn asks -------------------------------------------------------
 

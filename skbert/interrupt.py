@@ -16,10 +16,11 @@ _RAISE = dis.opmap["RAISE_VARARGS"]
 
 @contextmanager
 def interrupts_raised() -> Iterator[None]:
-    """Let an interrupt come through the fits inside of the context.
+    """Let the fits inside of the context raise KeyboardInterrupt on Ctrl-C.
 
-    A fit alone ends in good order, with what it has learned so far. Of one fit of a
-    cross-validation that is worth nothing: who presses Ctrl-C means all of it.
+    A fit alone stops training at once, gives a warning and returns, with the weights of
+    the best complete epoch if there is one. One fit of a cross-validation is worth
+    nothing by itself: whoever presses Ctrl-C wants to stop all of them.
     """
     token = _RAISED.set(True)
     try:

@@ -182,7 +182,8 @@ class CrossValidationObjective:
         optuna.TrialPruned
             If the pruner stops the trial.
         KeyboardInterrupt
-            On Ctrl-C, also where the classifier alone would end a fit in good order.
+            On Ctrl-C, although the `fit` of a classifier alone gives a warning and
+            returns.
         ValueError
             If the study is minimized, or was begun with other folds, y or scoring.
         """

@@ -21,6 +21,7 @@ from skbert import (
 )
 from skbert.frozen_part import _give_back
 from skbert.interrupt import interrupts_are_raised, interrupts_raised, is_ctrl_c
+from skbert.losses import MultiLabelLoss
 from skbert.structure import encoder_structure
 
 
@@ -124,7 +125,7 @@ EVENTS = [
 
 
 @pytest.mark.parametrize(("event", "n", "epoch"), EVENTS)
-def test_a_fit_alone_ends_in_good_order(heeded, clf, emails, event, n, epoch):
+def test_a_fit_alone_returns_a_fitted_estimator(heeded, clf, emails, event, n, epoch):
     X, y = emails
     clf.set_params(net_callbacks=[PressCtrlC(event, n)])
     with pytest.warns(UserWarning, match=f"interrupted in epoch {epoch};") as record:
@@ -163,6 +164,37 @@ def press_in(heeded):
     before = sys.gettrace()
     yield press
     sys.settrace(before)
+
+
+class Watch(Callback):
+    """Counts the batches that were completed, and keeps each epoch's weights."""
+
+    n_batches = 0
+    weights: list = []
+
+    def on_batch_end(self, net, **kwargs):
+        Watch.n_batches += 1
+
+    def on_epoch_end(self, net, **kwargs):
+        state = net.module_.state_dict()
+        Watch.weights.append({name: w.clone() for name, w in state.items()})
+
+
+def test_it_ends_a_batch_at_once_and_keeps_the_best_complete_epoch(
+    press_in, clf, emails, monkeypatch
+):
+    monkeypatch.setattr(Watch, "n_batches", 0)
+    monkeypatch.setattr(Watch, "weights", [])
+    X, y = emails
+    clf.set_params(net_callbacks=[Watch()])
+    # An epoch has five batches, and then the loss of the validation data.
+    press_in(MultiLabelLoss.forward, n=5 + 1 + 2)
+    with pytest.warns(UserWarning, match="interrupted in epoch 2; its weights are"):
+        clf.fit(X[:40], y[:40], X_val=X[40:], y_val=y[40:])
+    assert Watch.n_batches == 5 + 1
+    (best,) = Watch.weights
+    for name, weight in clf.net_.module_.state_dict().items():
+        assert torch.equal(weight, best[name]), name
 
 
 MODES = (torch.is_grad_enabled, torch.get_default_device, torch.get_default_dtype)

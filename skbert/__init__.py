@@ -13,6 +13,12 @@ except PackageNotFoundError:  # a source tree that was never installed
     __version__ = "0+unknown"
 
 if TYPE_CHECKING:  # what type checkers and editors see
+    from skbert import datasets as datasets
+    from skbert import metrics as metrics
+    from skbert import model_selection as model_selection
+    from skbert import plotting as plotting
+    from skbert import search as search
+    from skbert import thresholds as thresholds
     from skbert.baseline import BinaryRelevanceClassifier as BinaryRelevanceClassifier
     from skbert.baseline import make_tfidf_baseline as make_tfidf_baseline
     from skbert.classifier import (

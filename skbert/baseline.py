@@ -279,10 +279,14 @@ class BinaryRelevanceClassifier(
         values = self._columns(lambda estimator: estimator.decision_function(X))
         return values if self._is_multilabel else values[:, 0]
 
+    @property
+    def _cut_method(self) -> str | None:
+        return "predict_proba" if hasattr(self, "predict_proba") else None
+
     def _chosen(self, X: Any) -> np.ndarray:
         """Return a boolean matrix of shape (n, n_labels)."""
         check_is_fitted(self)
-        if hasattr(self, "predict_proba"):
+        if self._cut_method is not None:
             return self._reaches_threshold(self._positive_proba(X))
         if np.any(np.asarray(self.thresholds_) != 0.5):
             raise ValueError(_no_thresholds(self._base_estimator()))

@@ -13,7 +13,7 @@ from sklearn.utils import indexable
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_consistent_length
 
-from skbert.base.responses import predicted_matrix, response_method_of
+from skbert.base.responses import CachedResponses, response_method_of
 from skbert.inputs.targets import encode_targets
 from skbert.metrics.scorers import resolve_scoring
 from skbert.model_selection.folds import FoldTask, Split, check_all_rows, make_splits
@@ -204,13 +204,13 @@ def _measure(
         start = time.perf_counter()
         estimator = task.fit_rows(train)
         fitted = time.perf_counter()
-        chosen = predicted_matrix(estimator.predict(task.take(test)), task.targets)
-        predicted = time.perf_counter()
         method = response_method_of(estimator, "auto")
-        held_out = task.score(estimator, test, method)
+        responses = CachedResponses(estimator, task.take(test), method, task.targets)
+        predictions = responses.predictions
+        predicted = time.perf_counter()
         truth = task.targets.take(test).with_nan()
         row = {
-            metric: score(truth, held_out.scores, chosen)
+            metric: score(truth, responses.scores, predictions)
             for metric, score in scores.items()
         }
     except Exception as error:

@@ -9,6 +9,15 @@ import pytest
 
 import skbert
 
+SUBMODULES = [
+    "datasets",
+    "metrics",
+    "model_selection",
+    "plotting",
+    "search",
+    "thresholds",
+]
+
 # These need a model; nothing else may import what runs one.
 WITH_A_MODEL = {
     "CrossValidationObjective",
@@ -56,6 +65,18 @@ def test_what_runs_a_model_imports_torch():
             f"\nelse: raise AssertionError('{name} did without torch')"
         )
     imported_by(without)
+
+
+@pytest.mark.parametrize("name", SUBMODULES)
+def test_a_submodule_is_loaded_when_it_is_first_named(name):
+    imported = imported_by(
+        "import skbert\n"
+        f"assert {name!r} in dir(skbert)\n"
+        f"assert 'skbert.{name}' not in sys.modules\n"
+        f"assert skbert.{name} is sys.modules['skbert.{name}']"
+    )
+    assert ("torch" in imported) == (name == "search")
+    assert "matplotlib" not in imported
 
 
 def test_public_names_are_found_and_others_are_not():

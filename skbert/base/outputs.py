@@ -119,10 +119,19 @@ class MultiLabelOutputMixin(ClassifierMixin):
     def _chosen(self, X: Any) -> np.ndarray:
         raise NotImplementedError
 
-    def _reaches_threshold(self, proba: np.ndarray) -> np.ndarray:
-        """Return which probabilities, shape (n, n_labels), reach `thresholds_`."""
-        n_labels = len(self.label_names_)
-        return proba >= check_thresholds(self.thresholds_, n_labels, "thresholds_")
+    @property
+    def _cut_method(self) -> str | None:
+        """The method whose scores `predict` cuts at `thresholds_`, if it cuts any."""
+        return "predict_proba"
+
+    def _reaches_threshold(self, scores: np.ndarray) -> np.ndarray:
+        """Return which scores of `_cut_method`, (n, n_labels), reach `thresholds_`."""
+        return scores >= check_thresholds(
+            self.thresholds_,
+            len(self.label_names_),
+            "thresholds_",
+            are_probabilities=self._cut_method == "predict_proba",
+        )
 
     def predict(self, X: Any) -> np.ndarray:
         """Return which labels have a probability of at least their threshold.

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from scipy import sparse
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
 
+from skbert.base.outputs import MultiLabelOutputMixin
 from skbert.inputs.targets import Targets
 
-__all__ = ["positive_scores", "predicted_matrix", "response_method_of"]
+__all__ = [
+    "CachedResponses",
+    "positive_scores",
+    "predicted_matrix",
+    "response_method_of",
+]
 
 _METHODS = ("predict_proba", "decision_function")
 
@@ -113,6 +122,70 @@ def predicted_matrix(answer: Any, targets: Targets) -> np.ndarray:
     if targets.classes is not None:
         dense = dense == targets.classes[1]
     return dense.reshape(len(dense), targets.n_labels).astype(np.int64)
+
+
+class CachedResponses:
+    """The scores and predictions of a fitted estimator for some rows.
+
+    Nothing is computed twice. A Pipeline transforms the rows once. Where `predict`
+    compares these very scores with thresholds, as it does in the classifiers of this
+    package, the scores give the predictions, too.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted.
+    X : sequence of length n
+    method : {"predict_proba", "decision_function"}
+        What gives the scores.
+    targets : Targets
+        What the estimator was fitted to.
+    """
+
+    def __init__(self, estimator: Any, X: Any, method: str, targets: Targets) -> None:
+        self._classifier, self._X = _at_the_classifier(estimator, X)
+        self._method = method
+        self._targets = targets
+
+    @cached_property
+    def scores(self) -> np.ndarray:
+        """The score of each label, shape (n, n_labels), float64."""
+        return positive_scores(
+            self._classifier,
+            self._X,
+            self._method,
+            self._targets.n_labels,
+            is_binary=self._targets.classes is not None,
+        )
+
+    @cached_property
+    def predictions(self) -> np.ndarray:
+        """What `predict` answers as a 0/1 matrix, shape (n, n_labels), int64."""
+        if _cuts(self._classifier, self._method):
+            return self._classifier._reaches_threshold(self.scores).astype(np.int64)
+        return predicted_matrix(self._classifier.predict(self._X), self._targets)
+
+
+def _at_the_classifier(estimator: Any, X: Any) -> tuple[Any, Any]:
+    """Return the last step of a fitted Pipeline, and the rows as it gets them."""
+    if isinstance(estimator, FrozenEstimator):
+        return _at_the_classifier(estimator.estimator, X)
+    if not isinstance(estimator, Pipeline):
+        return estimator, X
+    *transformers, (_, last) = estimator.steps
+    for _, transformer in transformers:
+        if transformer is not None and transformer != "passthrough":
+            X = transformer.transform(X)
+    return _at_the_classifier(last, X)
+
+
+def _cuts(classifier: Any, method: str) -> bool:
+    """Say whether `predict` only compares the scores of a method with thresholds."""
+    if not isinstance(classifier, MultiLabelOutputMixin):
+        return False
+    # A user's subclass may compute either of them in its own way.
+    is_ours = type(classifier).__module__.startswith("skbert.")
+    return is_ours and classifier._cut_method == method
 
 
 def _positive_column(proba: np.ndarray, classes: np.ndarray) -> np.ndarray:

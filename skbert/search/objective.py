@@ -19,7 +19,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import FitFailedWarning
 from sklearn.utils import _safe_indexing, indexable
 
-from skbert.base.responses import positive_scores, predicted_matrix
+from skbert.base.responses import CachedResponses, predicted_matrix
 from skbert.classifier import TransformerMultiLabelClassifier
 from skbert.inputs.targets import Targets, encode_targets
 from skbert.metrics.scorers import resolve_scoring
@@ -183,7 +183,8 @@ class CrossValidationObjective:
         optuna.TrialPruned
             If the pruner stops the trial.
         KeyboardInterrupt
-            On Ctrl-C, also where the classifier alone would end a fit in good order.
+            On Ctrl-C, although the `fit` of a classifier alone gives a warning and
+            returns.
         ValueError
             If the study is minimized, or was begun with other folds, y or scoring.
         """
@@ -264,13 +265,18 @@ class CrossValidationObjective:
                 X_train = steps.fit_transform(X_train, y_train)
                 X_test = steps.transform(X_test)
             report = partial(self._report_epoch, trial, last, truth, finished)
-            reports = EpochReports(tokens_for(last, X_test), report)
+            tokens = tokens_for(last, X_test, truth.n_labels)
+            reports = EpochReports(tokens, report)
             # The first of all: a callback that stops early keeps no epoch from it.
             last.set_params(net_callbacks=[reports, *(last.net_callbacks or [])])
             model = last
         with interrupts_raised():
             model.fit(X_train, y_train)
-        score = self._score(truth.with_nan(), *_answers(model, X_test, truth))
+        # A subclass may predict in its own way.
+        if type(last) is TransformerMultiLabelClassifier:
+            score = self._score_logits(reports.final_logits(last.net_), last, truth)
+        else:
+            score = self._score(truth.with_nan(), *_answers(model, X_test, truth))
         if not math.isfinite(score):
             raise ValueError(f"The score is {score}.")
         if not by_epoch:
@@ -289,11 +295,19 @@ class CrossValidationObjective:
         is_last: bool,
     ) -> None:
         """Score the held-out rows after an epoch of fold ``len(finished)``."""
-        proba = expit(logits.astype(np.float64))
-        chosen = (proba >= np.asarray(classifier.threshold)).astype(np.int64)
-        score = self._score(truth.with_nan(), proba, chosen)
+        score = self._score_logits(logits, classifier, truth)
         step = len(finished) * self._epochs_per_fold + epoch - 1
         self._report(trial, step, [*finished, score], f"epoch {epoch} of ", is_last)
+
+    def _score_logits(
+        self,
+        logits: np.ndarray,
+        classifier: TransformerMultiLabelClassifier,
+        truth: Targets,
+    ) -> float:
+        proba = expit(logits.astype(np.float64))
+        chosen = (proba >= np.asarray(classifier.threshold)).astype(np.int64)
+        return self._score(truth.with_nan(), proba, chosen)
 
     def _report(
         self,
@@ -358,14 +372,14 @@ def _check_error_score(error_score: float | str) -> None:
 
 def _answers(model: Any, X: Any, truth: Targets) -> tuple[np.ndarray, np.ndarray]:
     """Return probabilities and predictions, both of shape (n, n_labels)."""
-    chosen = predicted_matrix(model.predict(X), truth)
-    is_binary = truth.classes is not None
     for method in ("predict_proba", "decision_function"):
         if hasattr(model, method):
-            n_labels = truth.n_labels
-            scores = positive_scores(model, X, method, n_labels, is_binary=is_binary)
+            responses = CachedResponses(model, X, method, truth)
+            scores = responses.scores
             # Of decisions, numbers between 0 and 1 in the same order.
-            return (scores if method == "predict_proba" else expit(scores)), chosen
+            proba = scores if method == "predict_proba" else expit(scores)
+            return proba, responses.predictions
+    chosen = predicted_matrix(model.predict(X), truth)
     return chosen.astype(np.float64), chosen
 
 

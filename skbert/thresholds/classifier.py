@@ -20,7 +20,6 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 from skbert.base.outputs import (
     MultiLabelOutputMixin,
     check_label_order,
-    check_thresholds,
 )
 from skbert.base.responses import positive_scores, response_method_of
 from skbert.base.routing import route_fit_params
@@ -399,13 +398,11 @@ class TunedThresholdsClassifierCV(
 
     def _chosen(self, X: Any) -> np.ndarray:
         check_is_fitted(self)
-        scores = self._scores(X, self.response_method_)
-        if self.response_method_ == "predict_proba":
-            return self._reaches_threshold(scores)
-        n_labels = scores.shape[1]
-        return scores >= check_thresholds(
-            self.thresholds_, n_labels, "thresholds_", are_probabilities=False
-        )
+        return self._reaches_threshold(self._scores(X, self.response_method_))
+
+    @property
+    def _cut_method(self) -> str:
+        return self.response_method_
 
     # --- what scikit-learn asks -------------------------------------------------------
 

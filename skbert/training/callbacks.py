@@ -26,8 +26,8 @@ class EpochReports(Callback):
 
     Parameters
     ----------
-    tokens : RaggedTokens or WindowedTokens
-        The held-out texts, n of them.
+    chunks : list of RaggedTokens or WindowedTokens
+        The held-out texts, n of them, as `tokens_for` returns them.
     report : callable
         ``report(epoch, logits, is_last)`` gets the number of the epoch, from 1, an
         array of shape (n, n_labels), float32, and whether it is the last that was
@@ -35,10 +35,35 @@ class EpochReports(Callback):
     """
 
     def __init__(
-        self, tokens: Tokens, report: Callable[[int, np.ndarray, bool], None]
+        self, chunks: list[Tokens], report: Callable[[int, np.ndarray, bool], None]
     ) -> None:
-        self.tokens = tokens
+        self.chunks = chunks
         self.report = report
+        self._of_best_epoch: np.ndarray | None = None
+
+    def final_logits(self, net) -> np.ndarray:
+        """Return the logits of the held-out texts by the fitted net.
+
+        Parameters
+        ----------
+        net : MultiLabelNet
+            After its fit with this callback.
+
+        Returns
+        -------
+        ndarray of shape (n, n_labels), float32
+            Those that were reported for the epoch whose weights the net has. They are
+            computed again where that epoch belongs to a fit that this one went on
+            from, and where another callback may have changed the weights since.
+        """
+        is_alone = all(callback is self for callback in net.callbacks)
+        if is_alone and self._of_best_epoch is not None:
+            return self._of_best_epoch
+        return self._logits(net)
+
+    def _logits(self, net) -> np.ndarray:
+        with net.predictor() as predictor:
+            return np.concatenate([predictor.logits(chunk) for chunk in self.chunks])
 
     def on_epoch_end(self, net, **kwargs) -> None:
         """Predict and report.
@@ -51,7 +76,9 @@ class EpochReports(Callback):
         """
         epoch = len(net.history)
         net.in_callback_ = False  # only Ctrl-C can interrupt what follows
-        logits = net.predict_logits(self.tokens)
+        logits = self._logits(net)
+        if net.is_best_epoch:
+            self._of_best_epoch = logits
         try:
             self.report(epoch, logits, epoch == net.max_epochs)
         except Exception:

@@ -15,6 +15,7 @@ from skbert.inputs.arguments import check_sample_weight
 from skbert.inputs.targets import Targets, encode_targets, warn_of_constant_labels
 from skbert.model_selection.split import multilabel_train_test_split
 from skbert.models.checkpoint import Checkpoint, open_checkpoint
+from skbert.prediction.streaming import slices, texts_per_chunk
 from skbert.runtime.device import resolve_device, resolve_precision
 from skbert.runtime.randomness import draw_seed
 from skbert.runtime.warn import warn_user
@@ -312,18 +313,19 @@ def resolve_settings(
     )
 
 
-def tokens_for(classifier, X) -> Tokens:
-    """Tokenize texts as a classifier that is not fitted yet will do.
+def tokens_for(classifier, X, n_labels: int) -> list[Tokens]:
+    """Tokenize texts as a classifier that is not fitted yet will do to predict them.
 
     Parameters
     ----------
     classifier : TransformerMultiLabelClassifier
     X : sequence of str, length n
+    n_labels : int
 
     Returns
     -------
-    RaggedTokens or WindowedTokens
-        Of length n.
+    list of RaggedTokens or WindowedTokens
+        The texts that are predicted together, in order. Together they have length n.
 
     Raises
     ------
@@ -336,10 +338,13 @@ def tokens_for(classifier, X) -> Tokens:
         local_files_only=classifier.local_files_only,
         pooling=classifier.pooling,
     )
-    return tokenize(
-        checkpoint.tokenizer,
-        classifier._check_texts(X),
-        max_length=classifier.max_length,
-        long_text=classifier.long_text,
-        long_text_params=classifier.long_text_params,
-    )
+    return [
+        tokenize(
+            checkpoint.tokenizer,
+            texts,
+            max_length=classifier.max_length,
+            long_text=classifier.long_text,
+            long_text_params=classifier.long_text_params,
+        )
+        for texts in slices(classifier._check_texts(X), texts_per_chunk(n_labels))
+    ]

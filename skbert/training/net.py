@@ -180,6 +180,14 @@ class MultiLabelNet(NeuralNet):
         """Name under which the history records the score of the best epoch."""
         return f"valid_{self.scoring if isinstance(self.scoring, str) else 'score'}"
 
+    @property
+    def is_best_epoch(self) -> bool:
+        """Whether the fit keeps the weights of the latest epoch so far.
+
+        Without validation data it always does.
+        """
+        return self.history[-1].get(f"{self.score_name}_best", True)
+
     # --- training -----------------------------------------------------------------
 
     def fit_sets(

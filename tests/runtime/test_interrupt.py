@@ -4,6 +4,7 @@ import signal
 
 import numpy as np
 import pytest
+import torch
 from skorch.callbacks import Callback
 
 from skbert import (
@@ -78,6 +79,36 @@ def test_a_fit_that_is_interrupted_is_usable(heeded, clf, emails, n, epoch):
     assert [w.filename for w in record] == [__file__]
     assert clf.n_iter_ == epoch
     assert np.isfinite(clf.predict_proba(X)).all()
+
+
+class Watch(Callback):
+    """Counts the complete batches, and keeps each epoch's weights."""
+
+    n_batches = 0
+    weights: list = []
+
+    def on_batch_end(self, net, **kwargs):
+        Watch.n_batches += 1
+
+    def on_epoch_end(self, net, **kwargs):
+        state = net.module_.state_dict()
+        Watch.weights.append({name: w.clone() for name, w in state.items()})
+
+
+def test_it_ends_a_batch_at_once_and_keeps_the_best_complete_epoch(
+    heeded, clf, emails, monkeypatch
+):
+    monkeypatch.setattr(Watch, "n_batches", 0)
+    monkeypatch.setattr(Watch, "weights", [])
+    X, y = emails
+    # An epoch has five batches, and then one of the validation data.
+    clf.set_params(net_callbacks=[Watch(), PressCtrlC(5 + 1 + 2)])
+    with pytest.warns(UserWarning, match="interrupted in epoch 2; its weights are"):
+        clf.fit(X[:40], y[:40], X_val=X[40:], y_val=y[40:])
+    assert Watch.n_batches == 5 + 1
+    (best,) = Watch.weights
+    for name, weight in clf.net_.module_.state_dict().items():
+        assert torch.equal(weight, best[name]), name
 
 
 @pytest.mark.parametrize("n", [1, 10])

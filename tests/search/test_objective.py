@@ -145,7 +145,9 @@ def test_reports_change_nothing_in_a_fit(clf, emails):
     X, y = emails
     plain = clone(clf).fit(X[:40], y[:40])
     seen = []
-    reports = EpochReports(tokens_for(clf, X[40:]), lambda *report: seen.append(report))
+    reports = EpochReports(
+        tokens_for(clf, X[40:], 3), lambda *report: seen.append(report)
+    )
     reported = clone(clf).set_params(net_callbacks=[reports]).fit(X[:40], y[:40])
     np.testing.assert_array_equal(plain.predict_proba(X), reported.predict_proba(X))
     assert [row["train_loss"] for row in plain.history_] == [

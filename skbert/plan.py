@@ -18,7 +18,11 @@ from skbert.epoch_states import check_checkpoint_dir
 from skbert.model_selection import multilabel_train_test_split
 from skbert.net import TrainingSets
 from skbert.randomness import draw_seed
-from skbert.sample_weight import check_sample_weight
+from skbert.sample_weight import (
+    check_classes_have_weight,
+    check_sample_weight,
+    rows_with_weight,
+)
 from skbert.settings import FitSettings, resolve_settings
 from skbert.targets import Targets, encode_targets, warn_of_constant_labels
 from skbert.tokenization import Tokens, tokenize
@@ -130,14 +134,12 @@ def _check_set(estimator, X, y, sample_weight, classes=None, suffix=""):
     targets = encode_targets(y, classes=classes)
     checks.check_same_length(texts, targets, suffix)
     weight = check_sample_weight(sample_weight, len(texts), f"sample_weight{suffix}")
-    if weight is not None and not weight.all():
-        rows = np.flatnonzero(weight)
+    rows = rows_with_weight(weight)
+    if weight is not None and rows is not None:
         texts, targets = [texts[row] for row in rows], targets.take(rows)
         weight = weight[rows]
-        if targets.classes is not None and classes is None and targets.constant[0]:
-            raise ValueError(
-                "y holds only 1 class where sample_weight is not zero; two are needed."
-            )
+        if classes is None:
+            check_classes_have_weight(targets)
     return texts, targets, weight
 
 

@@ -33,6 +33,11 @@ from sklearn.utils.validation import (
 
 from skbert.base.outputs import MultiLabelOutputMixin, check_thresholds
 from skbert.base.routing import route_fit_params
+from skbert.inputs.arguments import (
+    check_classes_have_weight,
+    check_sample_weight,
+    rows_with_weight,
+)
 from skbert.inputs.targets import Targets, encode_targets, warn_of_constant_labels
 from skbert.inputs.texts import check_texts
 
@@ -122,9 +127,11 @@ class BinaryRelevanceClassifier(
     Notes
     -----
     - A row whose label is unknown is left out of the fit of that label only.
+    - A row of weight 0 is left out, as if it were not there.
     - A label with no known positive or no known negative cannot be learned. It gets
       its smoothed prior ``(positives + 0.5) / (n + 1)`` as probability of every row,
-      with one warning for all such labels.
+      with one warning for all such labels. Here every row counts once, whatever its
+      weight.
     - An estimator without `predict_proba`, such as
       :class:`~sklearn.svm.LinearSVC`, decides by its own `predict`, which for
       scikit-learn's linear classifiers is ``decision_function(X) > 0``. A threshold is
@@ -183,7 +190,7 @@ class BinaryRelevanceClassifier(
             0, 1, bool, or NaN where a label is unknown. One dimension with two
             classes is ordinary binary classification.
         sample_weight : array-like of shape (n,), default=None
-            Passed to the `fit` of every sub-estimator.
+            Passed to the `fit` of every sub-estimator. Rows of weight 0 are left out.
         **fit_params : dict
             Further metadata for them; with ``enable_metadata_routing=True`` only.
 
@@ -195,8 +202,9 @@ class BinaryRelevanceClassifier(
         ------
         ValueError
             If `y` is not of that form, `X` and `y` differ in length, `estimator` is no
-            classifier or does not take `sample_weight`, or `threshold` has the wrong
-            shape or cannot be used with it.
+            classifier or does not take `sample_weight`, `sample_weight` does not hold
+            numbers >= 0 or leaves nothing to learn from, or `threshold` has the wrong
+            shape or cannot be used with the estimator.
         """
         targets = encode_targets(y)
         check_consistent_length(X, targets.values)
@@ -209,6 +217,11 @@ class BinaryRelevanceClassifier(
         thresholds = check_thresholds(self.threshold, targets.n_labels, "threshold")
         if np.any(thresholds != 0.5) and not hasattr(estimator, "predict_proba"):
             raise ValueError(_no_thresholds(estimator))
+        weight = check_sample_weight(sample_weight, len(targets), "sample_weight")
+        rows = rows_with_weight(weight)
+        if rows is not None:
+            X, targets, params = _take_rows(X, targets, params, rows)
+            check_classes_have_weight(targets)
         warn_of_constant_labels(targets)
         X = _shareable(X, targets)
         estimators = Parallel(n_jobs=self.n_jobs)(
@@ -318,6 +331,15 @@ class BinaryRelevanceClassifier(
         tags = super().__sklearn_tags__()
         tags.input_tags = get_tags(self._base_estimator()).input_tags
         return tags
+
+
+def _take_rows(
+    X: Any, targets: Targets, params: dict, rows: np.ndarray
+) -> tuple[Any, Targets, dict]:
+    """Return some rows of all that is fitted on."""
+    (X,) = indexable(X)  # not every sparse format is
+    params = _check_method_params(X, params, indices=rows)
+    return _safe_indexing(X, rows), targets.take(rows), params
 
 
 def _shareable(X: Any, targets: Targets) -> Any:

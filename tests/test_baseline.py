@@ -36,6 +36,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from contract import FAULTY_CHECKS
 from skbert import TunedThresholdsClassifierCV
 from skbert.baseline import BinaryRelevanceClassifier, make_tfidf_baseline
+from skbert.inputs.targets import CONSTANT_LABELS
 
 EXPECTED_FAILURES = {
     **FAULTY_CHECKS,
@@ -351,6 +352,60 @@ def test_sample_weight_goes_to_every_fit(data, y_nan, convert):
         alone = LogisticRegression()
         alone.fit(X[known], y[known, j], sample_weight=weight[known])
         np.testing.assert_array_equal(clf.estimators_[j].coef_, alone.coef_)
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.coo_array, pd.DataFrame, list])
+def test_rows_of_weight_zero_are_left_out(data, y_nan, form):
+    X, _ = data
+    weight = np.random.default_rng(1).integers(0, 3, size=120)
+    weight[y_nan[:, 1] == 1] = 0  # what is left is constant
+    rows = np.flatnonzero(weight)
+    with pytest.warns(UserWarning, match=r"1 label.*: 'label_1'\.$"):
+        clf = BinaryRelevanceClassifier().fit(form(X), y_nan, sample_weight=weight)
+    with pytest.warns(UserWarning, match=r"1 label.*: 'label_1'\.$"):
+        alone = BinaryRelevanceClassifier().fit(
+            form(X[rows]), y_nan[rows], sample_weight=weight[rows]
+        )
+    np.testing.assert_array_equal(clf.predict_proba(X), alone.predict_proba(X))
+    n_known = (~np.isnan(y_nan[rows, 1])).sum()
+    np.testing.assert_allclose(clf.predict_proba(X)[:, 1], 0.5 / (n_known + 1))
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e30])
+@pytest.mark.filterwarnings(f"ignore:{CONSTANT_LABELS}:UserWarning")
+def test_constant_labels_get_the_prior_that_the_transformer_gives(make, emails, scale):
+    X, y = emails
+    weight = np.random.default_rng(1).random(60) * scale
+    weight[:20] = 0
+    y = np.column_stack([y[:, 0], np.arange(60) < 20, np.ones(60), np.full(60, np.nan)])
+    y[:30, 2] = np.nan
+    transformer = make(precision="fp32", max_epochs=1)
+    transformer.fit(X, y, sample_weight=weight)
+    numbers = np.arange(60.0)[:, np.newaxis]
+    baseline = BinaryRelevanceClassifier().fit(numbers, y, sample_weight=weight)
+    expected = baseline.predict_proba(numbers)[:, 1:]
+    np.testing.assert_allclose(expected[0], [0.5 / 41, 30.5 / 31, 0.5 / 41])
+    got = transformer.predict_proba(X)[:, 1:]
+    np.testing.assert_allclose(got, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [
+        (np.zeros(120), "every weight is zero"),
+        (-np.ones(120), "row 0 is -1"),
+        (np.ones(119), r"expected \(120,\)"),
+    ],
+)
+def test_weights_from_which_nothing_can_be_learned_are_refused(data, weight, message):
+    with pytest.raises(ValueError, match=f"^sample_weight.*{message}"):
+        BinaryRelevanceClassifier().fit(*data, sample_weight=weight)
+
+
+def test_one_class_left_by_the_weights_is_an_error(data):
+    X, y = data
+    with pytest.raises(ValueError, match="only 1 class where sample_weight"):
+        BinaryRelevanceClassifier().fit(X, y[:, 0], sample_weight=y[:, 0])
 
 
 def test_metadata_that_cannot_be_passed_on_is_refused(data):

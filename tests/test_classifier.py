@@ -16,6 +16,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 
 from checkpoints import N_LAYERS, make_checkpoint
 from skbert import TransformerMultiLabelClassifier
+from skbert.inputs.targets import CONSTANT_LABELS
 
 FAMILIES = ("bert", "roberta", "deberta", "distilbert", "canine")
 
@@ -207,6 +208,17 @@ def test_a_repeated_row_is_a_row_of_weight_two(make, emails):
     )
     plain = make(**exact).fit(X, y)
     assert np.abs(plain.predict_proba(X) - weighted.predict_proba(X)).max() > 1e-3
+
+
+@pytest.mark.filterwarnings(f"ignore:{CONSTANT_LABELS}:UserWarning")
+def test_the_scale_of_the_weights_does_not_matter(make, emails):
+    X, y = emails
+    y = np.column_stack([y, np.zeros(60), np.ones(60)])
+    plain = make(precision="fp32").fit(X, y).predict_proba(X)
+    tiny = make(precision="fp32").fit(X, y, sample_weight=np.full(60, 1e-3))
+    np.testing.assert_array_equal(tiny.predict_proba(X), plain)
+    np.testing.assert_allclose(plain[:, 3], 0.5 / 61, rtol=1e-5)
+    np.testing.assert_allclose(plain[:, 4], 60.5 / 61, rtol=1e-5)
 
 
 # --- order, precision, determinism ----------------------------------------------------

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-__all__ = ["check_sample_weight"]
+from skbert.inputs.targets import Targets
+
+__all__ = ["check_classes_have_weight", "check_sample_weight", "rows_with_weight"]
 
 
 def check_sample_weight(
@@ -54,3 +56,35 @@ def check_sample_weight(
             f"{name}: every weight is zero; there is nothing to learn from."
         )
     return weight
+
+
+def rows_with_weight(weight: np.ndarray | None) -> np.ndarray | None:
+    """Return the numbers of the rows whose weight is not 0.
+
+    Returns
+    -------
+    ndarray of int, or None
+        None means all rows.
+    """
+    if weight is None or weight.all():
+        return None
+    return np.flatnonzero(weight)
+
+
+def check_classes_have_weight(targets: Targets) -> None:
+    """Check that the rows with a weight hold both classes of a one-dimensional y.
+
+    Parameters
+    ----------
+    targets : Targets
+        Of these rows.
+
+    Raises
+    ------
+    ValueError
+        If they do not.
+    """
+    if targets.classes is not None and targets.constant[0]:
+        raise ValueError(
+            "y holds only 1 class where sample_weight is not zero; two are needed."
+        )

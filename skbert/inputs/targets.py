@@ -108,30 +108,43 @@ class Targets:
         return np.array([f"label_{i}" for i in range(self.n_labels)], dtype=object)
 
     def prior_logits(self, sample_weight: np.ndarray | None = None) -> np.ndarray:
-        """Return the log-odds of each label's smoothed prior.
+        """Return the log-odds of each label's prior.
 
-        Half a positive and half a negative are added (the Haldane-Anscombe
-        correction), so that a label that is constant has a finite prior.
+        The prior of a constant label is smoothed, so that it is finite: half a positive
+        and half a negative are added to its counts (the Haldane-Anscombe correction).
+        The other labels need no smoothing. Without it a row of weight 2 counts as two
+        rows, and weights that are all multiplied by a number change nothing.
 
         Parameters
         ----------
         sample_weight : ndarray of shape (n_samples,), optional
-            How often each row counts.
+            Positive numbers.
 
         Returns
         -------
         ndarray of shape (n_labels,), float64
         """
-        positives, n_rows = self.positives, float(len(self))
-        negatives = self.support - positives
+        return np.where(
+            self.constant, self._smoothed_log_odds(), self._log_odds(sample_weight)
+        )
+
+    def _smoothed_log_odds(self) -> np.ndarray:
+        negatives = self.support - self.positives
+        # Nothing is known of a label: that it is as rare as can be is the safe guess.
+        negatives = np.where(self.support > 0, negatives, len(self))
+        return np.log(self.positives + 0.5) - np.log(negatives + 0.5)
+
+    def _log_odds(self, sample_weight: np.ndarray | None) -> np.ndarray:
+        positives, negatives = self.positives, self.support - self.positives
         if sample_weight is not None:
+            weight = sample_weight / sample_weight.max()  # so that no sum overflows
             # Negatives on their own, too: beside positives of a weight of 1e30 the
             # difference of two sums would be nothing.
-            positives, n_rows = sample_weight @ self.values, sample_weight.sum()
-            negatives = sample_weight @ (self.known & (self.values == 0))
-        # Nothing is known of a label: that it is as rare as can be is the safe guess.
-        negatives = np.where(self.known.any(axis=0), negatives, n_rows)
-        return np.log(positives + 0.5) - np.log(negatives + 0.5)
+            positives = weight @ self.values
+            negatives = weight @ (self.known & (self.values == 0))
+        # A weight that is far smaller than the largest underflows to 0.
+        tiny = np.finfo(np.float64).tiny
+        return np.log(np.maximum(positives, tiny)) - np.log(np.maximum(negatives, tiny))
 
     def take(self, rows: np.ndarray) -> Targets:
         """Return the targets of ``rows`` (indices or a boolean mask)."""

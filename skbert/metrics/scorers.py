@@ -144,6 +144,10 @@ _AT_K: dict[str, Callable[..., Any]] = {
     "recall": recall_at_k,
 }
 _SHOWN_K = (1, 3, 5)
+
+# Farther out than the log-odds of any float64 between 0 and 1: -744.5 to 36.8.
+_LOG_ODDS_OF_CERTAINTY = 750.0
+
 _TAKING_NAN = {
     nan_fbeta_score,
     *_AT_K.values(),
@@ -396,8 +400,10 @@ class _GivenAnswers(ClassifierMixin, BaseEstimator):
 
     def decision_function(self, X):
         scores = self.predict_proba(X)
-        is_proba = np.all((scores >= 0) & (scores <= 1))
-        return logit(scores) if is_proba else scores  # decision values already
+        if not np.all((scores >= 0) & (scores <= 1)):
+            return scores  # decision values already
+        # Scores take no infinity, which a probability of 0 or 1 would give.
+        return np.clip(logit(scores), -_LOG_ODDS_OF_CERTAINTY, _LOG_ODDS_OF_CERTAINTY)
 
     def __sklearn_is_fitted__(self):
         return True

@@ -23,11 +23,12 @@ from skbert.base.outputs import (
 )
 from skbert.base.responses import positive_scores, response_method_of
 from skbert.base.routing import route_fit_params
-from skbert.inputs.arguments import check_sample_weight
+from skbert.inputs.arguments import check_sample_weight, rows_with_weight
 from skbert.inputs.targets import Targets, encode_targets
 from skbert.model_selection.folds import (
     FoldTask,
     HeldOut,
+    Split,
     check_all_rows,
     held_out_scores,
     make_splits,
@@ -247,8 +248,10 @@ class TunedThresholdsClassifierCV(
             0, 1, bool, or NaN where a label is unknown.
         sample_weight : array-like of shape (n,), default=None
             Passed to the `fit` of the estimator, and counted in the score that is
-            tuned. (With metadata routing, the estimator must request it, or say that
-            it does not want it.)
+            tuned. A row of weight 0 is in no fold if `cv` is a number. A split of
+            another `cv` is left out if all rows that it holds out have weight 0. (With
+            metadata routing, the estimator must request the weights, or say that it
+            does not want them.)
         **fit_params : dict
             Metadata for the estimator's `fit` and the splitter, such as `groups`; with
             ``enable_metadata_routing=True`` only.
@@ -262,7 +265,8 @@ class TunedThresholdsClassifierCV(
         ValueError
             If the data or a parameter is wrong; if the estimator has neither
             `predict_proba` nor `decision_function`; if a fold lacks a class that the
-            estimator needs; if with ``cv="prefit"`` the numbers of labels differ.
+            estimator needs; if all rows that `cv` holds out have weight 0; if with
+            ``cv="prefit"`` the numbers of labels differ.
         sklearn.exceptions.NotFittedError
             With ``cv="prefit"``, if `estimator` is not fitted.
         """
@@ -278,7 +282,8 @@ class TunedThresholdsClassifierCV(
             check_all_rows(self.estimator, X)
             X, y = indexable(X, y)
             task = FoldTask(self.estimator, X, y, targets, routed.estimator)
-            estimator, held_out = self._fit_folds(task, method, routed.splitter)
+            splits = self._make_splits(X, y, weight, routed.splitter)
+            estimator, held_out = self._fit_folds(task, splits, method)
         tuned = tune(tuning_parts(held_out, targets, method, weight))
         self._set_fitted(tuned, estimator, targets, method)
         return self
@@ -304,21 +309,30 @@ class TunedThresholdsClassifierCV(
         )
         return self.estimator, [HeldOut(np.arange(len(targets)), scores)]
 
-    def _fit_folds(
-        self, task: FoldTask, method: str, split_params: dict
-    ) -> tuple[Any, list[HeldOut]]:
+    def _make_splits(
+        self, X: Any, y: Any, weight: np.ndarray | None, split_params: dict
+    ) -> list[Split]:
+        """Return the splits that have something to tune on."""
+        rows = None
+        if self.cv is None or isinstance(self.cv, Real):
+            rows = rows_with_weight(weight)
+        if rows is not None:
+            X, y = rows, _safe_indexing(y, rows)  # only the length of X matters
         splits = make_splits(
-            self.cv,
-            task.X,
-            task.y,
-            random_state=self.random_state,
-            split_params=split_params,
+            self.cv, X, y, random_state=self.random_state, split_params=split_params
         )
         if not self.refit and len(splits) > 1:
             raise ValueError(
                 f"refit=False needs a cv with one split; this one has {len(splits)}. "
                 "Use a float such as cv=0.2, or refit=True."
             )
+        if rows is not None:
+            return [(rows[train], rows[test]) for train, test in splits]
+        return splits if weight is None else _splits_with_weight(splits, weight)
+
+    def _fit_folds(
+        self, task: FoldTask, splits: list[Split], method: str
+    ) -> tuple[Any, list[HeldOut]]:
         if not self.refit:
             train, test = splits[0]
             estimator = task.fit_rows(train)
@@ -447,6 +461,18 @@ class TunedThresholdsClassifierCV(
         tags = super().__sklearn_tags__()
         tags.input_tags = get_tags(self.estimator).input_tags
         return tags
+
+
+def _splits_with_weight(splits: list[Split], weight: np.ndarray) -> list[Split]:
+    """Return the splits that hold out a row whose weight is not 0."""
+    kept = [(train, test) for train, test in splits if weight[test].any()]
+    if not kept:
+        raise ValueError(
+            "All rows that cv holds out have a sample_weight of 0, so there is nothing "
+            "to tune thresholds on. Hold out rows with a weight, or pass a number as "
+            "cv: it splits such rows only."
+        )
+    return kept
 
 
 def _check_same_target(estimator: Any, X: Any, targets: Targets) -> None:

@@ -66,8 +66,7 @@ def tuning_parts(
 ) -> list[TuningData]:
     """Return what each split has to tune on.
 
-    A row that several splits hold out counts once in all. Splits in which no row has
-    a weight are left out.
+    A row that several splits hold out counts once in all.
     """
     times = np.bincount(np.concatenate([part.rows for part in held_out]))
     if weight is None and times.max() > 1:
@@ -77,8 +76,6 @@ def tuning_parts(
         weight_of_part = None
         if weight is not None:
             weight_of_part = weight[part.rows] / times[part.rows]
-            if not weight_of_part.any():
-                continue
         truth = targets.take(part.rows)
         parts.append(tuning_data(truth, part.scores, method, weight_of_part))
     return parts

@@ -11,7 +11,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from skbert.inputs.arguments import check_sample_weight
+from skbert.inputs.arguments import (
+    check_classes_have_weight,
+    check_sample_weight,
+    rows_with_weight,
+)
 from skbert.inputs.targets import Targets, encode_targets, warn_of_constant_labels
 from skbert.model_selection.split import multilabel_train_test_split
 from skbert.models.checkpoint import Checkpoint, open_checkpoint
@@ -155,14 +159,12 @@ def _check_set(estimator, X, y, sample_weight, classes=None, suffix=""):
     targets = encode_targets(y, classes=classes)
     checks.check_same_length(texts, targets, suffix)
     weight = check_sample_weight(sample_weight, len(texts), f"sample_weight{suffix}")
-    if weight is not None and not weight.all():
-        rows = np.flatnonzero(weight)
+    rows = rows_with_weight(weight)
+    if weight is not None and rows is not None:
         texts, targets = [texts[row] for row in rows], targets.take(rows)
         weight = weight[rows]
-        if targets.classes is not None and classes is None and targets.constant[0]:
-            raise ValueError(
-                "y holds only 1 class where sample_weight is not zero; two are needed."
-            )
+        if classes is None:
+            check_classes_have_weight(targets)
     return texts, targets, weight
 
 

@@ -190,8 +190,10 @@ def test_priors_are_finite_beside_weights_of_any_size():
     y = encode_targets([[1, 1, 0], [0, 1, 0], [1, 1, 0], [1, 1, 1]])
     logits = y.prior_logits(np.array([1e30, 1e-30, 1e30, 1.0]))
     assert np.isfinite(logits).all()
-    assert logits[0] == pytest.approx(np.log(2e30) - np.log(0.5))
-    assert logits[2] == pytest.approx(np.log(1.5) - np.log(2e30))
+    assert logits[0] == pytest.approx(np.log(2e30) - np.log(1e-30))
+    assert logits[1] == pytest.approx(np.log(4.5) - np.log(0.5))  # of counts
+    assert logits[2] == pytest.approx(np.log(1.0) - np.log(2e30))
+    assert np.isfinite(y.prior_logits(np.array([1e308, 1e-308, 1e308, 1.0]))).all()
 
 
 @pytest.mark.parametrize("positives", [0, 1, 59, 60])

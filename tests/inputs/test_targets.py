@@ -64,14 +64,44 @@ def test_labels_are_counted():
     assert targets.support.tolist() == [3, 0, 4]
     assert targets.constant.tolist() == [False, True, False]
     priors = expit(targets.prior_logits())
-    np.testing.assert_allclose(priors, [2.5 / 4, 0.5 / 5, 2.5 / 5])
+    np.testing.assert_allclose(priors, [2 / 3, 0.5 / 5, 2 / 4])
 
 
 def test_priors_count_rows_by_their_weight():
-    weight = np.array([3.0, 1.0, 0.0, 2.0])
+    weight = np.array([3.0, 1.0, 4.0, 2.0])
     weighted = encode_targets(Y).prior_logits(weight)
     repeated = encode_targets(np.repeat(Y, weight.astype(int), axis=0)).prior_logits()
     np.testing.assert_allclose(weighted, repeated)
+    np.testing.assert_allclose(expit(weighted), [0.7, 0.4, 0.4])
+
+
+@pytest.fixture
+def with_constant_labels():
+    """Targets of 3 labels to learn, one never, one always there and one unknown."""
+    y = np.column_stack([Y, np.zeros(4), np.ones(4), np.full(4, np.nan)])
+    y[0, 4] = np.nan
+    return encode_targets(y)
+
+
+@pytest.mark.parametrize("weight", [1e-320, 1e-30, 1e-3, 1.0, 0.1 + 0.2, 1e30, 1e308])
+def test_priors_of_constant_weights_are_those_without_weights(
+    with_constant_labels, weight
+):
+    without = with_constant_labels.prior_logits()
+    np.testing.assert_array_equal(
+        with_constant_labels.prior_logits(np.full(4, weight)), without
+    )
+    np.testing.assert_allclose(expit(without[3:]), [0.5 / 5, 3.5 / 4, 0.5 / 5])
+
+
+@pytest.mark.parametrize("factor", [1e-300, 1e-3, 7.0, 1e300])
+def test_priors_do_not_depend_on_the_scale_of_the_weights(with_constant_labels, factor):
+    weight = np.array([3.0, 1.0, 4.0, 2.0])
+    np.testing.assert_allclose(
+        with_constant_labels.prior_logits(weight * factor),
+        with_constant_labels.prior_logits(weight),
+        rtol=1e-12,
+    )
 
 
 def test_names_come_from_the_columns_or_are_made_up():

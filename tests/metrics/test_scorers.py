@@ -5,6 +5,8 @@ from functools import partial
 
 import numpy as np
 import pytest
+from scipy.special import expit
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import (
     accuracy_score,
@@ -27,6 +29,8 @@ from sklearn.multioutput import MultiOutputClassifier
 from sklearn.svm import LinearSVC
 from sklearn.utils.validation import check_is_fitted
 
+from skbert import TunedThresholdsClassifierCV, compare
+from skbert.base.responses import positive_scores
 from skbert.baseline import BinaryRelevanceClassifier, make_tfidf_baseline
 from skbert.metrics import (
     multilabel_log_loss,
@@ -131,6 +135,58 @@ def test_other_scorers_of_scikit_learn_get_the_answers(answers):
         on_score = resolve_scoring(make_scorer(roc_auc_score, response_method=method))
         got = on_score(y_true, y_proba * 0.9 + 0.05, y_pred)
         assert got == pytest.approx(roc_auc_score(y_true, y_proba))
+
+
+# Decision values come first here, which are the log-odds of probabilities.
+BY_DECISION = make_scorer(
+    roc_auc_score, response_method=("decision_function", "predict_proba")
+)
+
+
+def test_decision_values_of_certain_answers_are_finite_and_in_order():
+    proba = [0, 5e-324, 1e-300, 0.1, 0.5, 1 - 1e-9, np.nextafter(1, 0), 1]
+
+    def scorer(estimator, X, y):
+        values = estimator.decision_function(X)[:, 0]
+        assert np.isfinite(values).all()
+        assert (np.diff(values) > 0).all()
+        np.testing.assert_allclose(expit(values), proba, atol=1e-12)
+        return 1.0
+
+    column = np.array(proba)[:, np.newaxis]
+    assert resolve_scoring(scorer)(column >= 0.5, column, column >= 0.5) == 1.0
+
+
+def test_certain_answers_are_scored_by_their_decision_values(answers):
+    y_true, y_proba, y_pred, weight = answers
+    y_proba = y_proba.round(1)
+    assert {0, 1} <= set(y_proba.ravel())
+    got = resolve_scoring(BY_DECISION)(y_true, y_proba, y_pred, sample_weight=weight)
+    expected = roc_auc_score(y_true, y_proba, sample_weight=weight)
+    assert got == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("scoring", [BY_DECISION, *NAMES])
+@pytest.mark.parametrize("wrap", [MultiOutputClassifier, BinaryRelevanceClassifier])
+def test_forests_are_scored_which_are_often_certain(features, scoring, wrap):
+    X, y = features
+    forest = wrap(RandomForestClassifier(3, random_state=0)).fit(X, y)
+    scorer = get_multilabel_scorer(scoring) if isinstance(scoring, str) else scoring
+    proba = positive_scores(forest, X, "predict_proba", 3)
+    assert {0, 1} <= set(proba.ravel())
+    score = resolve_scoring(scorer)(y, proba, forest.predict(X))
+    assert score == pytest.approx(scorer(forest, X, y))
+
+
+def test_comparing_and_tuning_score_forests_by_decision_values(features):
+    X, y = features
+    forest = BinaryRelevanceClassifier(RandomForestClassifier(3, random_state=0))
+    table = compare({"forest": forest}, X, y, scoring={"auc": BY_DECISION}, cv=2)
+    assert 0.5 < table["auc"]["mean"].item() < 1
+    tuned = TunedThresholdsClassifierCV(
+        forest, scoring=BY_DECISION, method="optuna", n_trials=5, cv=2, random_state=0
+    ).fit(X, y)
+    assert 0.5 < tuned.best_score_ < 1
 
 
 @pytest.mark.parametrize(

@@ -101,8 +101,8 @@ def test_it_ends_a_batch_at_once_and_keeps_the_best_complete_epoch(
     monkeypatch.setattr(Watch, "n_batches", 0)
     monkeypatch.setattr(Watch, "weights", [])
     X, y = emails
-    # An epoch has five batches, and then one of the validation data.
-    clf.set_params(net_callbacks=[Watch(), PressCtrlC(5 + 1 + 2)])
+    # An epoch has five batches, and then two of the validation data.
+    clf.set_params(net_callbacks=[Watch(), PressCtrlC(5 + 2 + 2)])
     with pytest.warns(UserWarning, match="interrupted in epoch 2; its weights are"):
         clf.fit(X[:40], y[:40], X_val=X[40:], y_val=y[40:])
     assert Watch.n_batches == 5 + 1

@@ -9,6 +9,7 @@ import optuna
 import pandas as pd
 import pytest
 import sklearn
+from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import make_multilabel_classification
 from sklearn.dummy import DummyClassifier
@@ -575,6 +576,74 @@ def test_a_split_without_weights_is_left_out(numbers):
     weight[:50] = 0
     tuned = make(cv=KFold(3)).fit(X, y, sample_weight=weight)
     assert tuned.cv_results_["support"].tolist() == y[50:].sum(axis=0).tolist()
+
+
+class CountsFits(LogisticRegression):
+    """A logistic regression that tells how often it was fitted, in a list of all."""
+
+    fits: list = []
+
+    def fit(self, X, y, sample_weight=None):
+        self.fits.append(len(X))
+        return super().fit(X, y, sample_weight)
+
+
+@pytest.mark.parametrize("method", ["exact", "optuna"])
+@pytest.mark.parametrize("refit", [False, True])
+def test_held_out_rows_without_weight_are_an_error_before_any_fit(
+    numbers, method, refit
+):
+    X, y = numbers
+    weight = np.ones(150)
+    weight[:50] = 0
+    CountsFits.fits.clear()
+    estimator = BinaryRelevanceClassifier(CountsFits())
+    tuned = make(
+        estimator,
+        cv=[(np.arange(50, 150), np.arange(50))],
+        method=method,
+        refit=refit,
+    )
+    with pytest.raises(ValueError, match="All rows that cv holds out have a sample_we"):
+        tuned.fit(X, y, sample_weight=weight)
+    assert CountsFits.fits == []
+
+
+def test_nothing_is_fitted_for_a_split_without_weights(numbers):
+    X, y = numbers
+    weight = np.ones(150)
+    weight[:50] = 0
+    CountsFits.fits.clear()
+    estimator = BinaryRelevanceClassifier(CountsFits())
+    make(estimator, cv=KFold(3)).fit(X, y, sample_weight=weight)
+    assert CountsFits.fits == [50] * 8 + [100] * 4
+
+
+@pytest.mark.parametrize("cv", [0.2, 3, None])
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_array, pd.DataFrame])
+def test_a_number_of_folds_splits_the_rows_with_weight(numbers, cv, form):
+    X, y = numbers
+    weight = np.zeros(150)
+    weight[::3] = np.random.default_rng(0).random(50) + 0.5
+    tuned = make(cv=cv, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # rare labels, in both
+        tuned.fit(X, form(y), sample_weight=weight)
+        alone = clone(tuned).fit(X[::3], form(y[::3]), sample_weight=weight[::3])
+    np.testing.assert_array_equal(tuned.thresholds_, alone.thresholds_)
+    np.testing.assert_array_equal(tuned.predict_proba(X), alone.predict_proba(X))
+
+
+def test_a_fitted_estimator_is_tuned_on_the_rows_with_weight(numbers):
+    X, y = numbers
+    fitted = BinaryRelevanceClassifier().fit(X, y)
+    weight = np.ones(150)
+    weight[:100] = 0
+    tuned = make(fitted, cv="prefit").fit(X, y, sample_weight=weight)
+    alone = make(fitted, cv="prefit").fit(X[100:], y[100:])
+    np.testing.assert_array_equal(tuned.thresholds_, alone.thresholds_)
+    with pytest.raises(ValueError, match="sample_weight: every weight is zero"):
+        tuned.fit(X, y, sample_weight=np.zeros(150))
 
 
 @pytest.mark.parametrize("n_neighbors", [3, 15])

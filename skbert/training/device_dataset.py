@@ -1,4 +1,4 @@
-"""Resident: a training set that lies on the device, where its batches are made."""
+"""A training set in the memory of a GPU, where its batches are made."""
 
 from __future__ import annotations
 
@@ -6,10 +6,31 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from skbert.runtime.cuda_graphs import give_back_memory
+from skbert.runtime.memory import is_out_of_memory
+from skbert.runtime.warn import warn_user
 from skbert.tokens.batching import LabelledTokens, sent
 from skbert.tokens.padding import Padding
 
-__all__ = ["ResidentSet"]
+__all__ = ["ResidentSet", "resident_set"]
+
+
+def resident_set(dataset: LabelledTokens, device: torch.device) -> ResidentSet | None:
+    """Move a training set to a device; return None if its memory does not suffice.
+
+    Then the host makes the batches, as it does for a CPU.
+    """
+    try:
+        return ResidentSet(dataset, device)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+    give_back_memory()
+    warn_user(
+        "The training set does not fit into the memory of the GPU, so that every batch "
+        "is sent there: with the same results but slower."
+    )
+    return None
 
 
 class ResidentSet:

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from skbert.runtime.cuda_graphs import CudaRecorder
 from skbert.tokens.batching import Batch, LabelledTokens, TrainingBatches, TrainingSets
 from skbert.training.callbacks import gradient_hook, print_row
-from skbert.training.device_dataset import ResidentSet
+from skbert.training.device_dataset import resident_set
 from skbert.training.fit_checkpoints import EpochState, EpochStates
 from skbert.training.frozen_states import FrozenStates
 from skbert.training.grad_buffers import EmbeddingBuffers
@@ -192,7 +192,7 @@ class TrainingRun:
             seed=net.seed,
             accumulation=net.accumulation,
             states=None if self.frozen is None else self.frozen.take,
-            source=ResidentSet(sets.train, device) if net.on_cuda else None,
+            source=resident_set(sets.train, device) if net.on_cuda else None,
         )
         batches.epoch = len(net.history)
         return batches

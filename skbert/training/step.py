@@ -46,7 +46,8 @@ class TrainingStep:
     precision : {"fp32", "bf16", "fp16"}
     max_grad_norm : float or None
     on_grad_computed : callable, optional
-        Called with the batch when its gradients are there, before the update.
+        Called with each batch when its gradients are computed, before the update. At
+        fp16 it is called for the last batch of an optimizer step only.
     given : callable, optional
         Called with the states of a batch, or None; returns the context in which the
         module goes on from there.
@@ -175,7 +176,12 @@ class TrainingStep:
 
     def _finish(self, batch: Batch) -> None:
         """Show the gradients and use them."""
-        if self.on_grad_computed is not None:
+        if batch.ends_step:
+            self.scaler.unscale_(self.optimizer)  # does nothing but at fp16
+        # Gradients can be unscaled once per step, so that at fp16 those of the batches
+        # before the last are never shown.
+        is_true = batch.ends_step or not self.scaler.is_enabled()
+        if self.on_grad_computed is not None and is_true:
             self.on_grad_computed(batch)
         if batch.ends_step:
             self._update()
@@ -190,7 +196,6 @@ class TrainingStep:
 
     def _update(self) -> None:
         if self.max_grad_norm is not None:
-            self.scaler.unscale_(self.optimizer)
             self._clip(self.max_grad_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()

@@ -6,7 +6,7 @@ from skbert.inputs.targets import encode_targets
 from skbert.tokens.batching import LabelledTokens, TrainingBatches
 from skbert.tokens.padding import Padding
 from skbert.tokens.tokenization import RaggedTokens
-from skbert.training.device_dataset import ResidentSet
+from skbert.training.device_dataset import ResidentSet, resident_set
 
 needs_cuda = pytest.mark.skipif(
     not torch.cuda.is_available(), reason="needs a CUDA device"
@@ -66,3 +66,25 @@ def test_targets_without_sample_weights(dataset):
         source.gather(rows, Padding()), plain.gather(rows, Padding()), strict=True
     ):
         assert torch.equal(a, b)
+
+
+def test_a_set_that_does_not_fit_stays_on_the_host(dataset, monkeypatch):
+    """There is no GPU here, so that the error of a full one is raised on purpose."""
+
+    def full(*args):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    device = torch.device("cpu")
+    assert isinstance(resident_set(dataset, device), ResidentSet)
+    monkeypatch.setattr(ResidentSet, "__init__", full)
+    with pytest.warns(UserWarning, match="does not fit into the memory of the GPU"):
+        assert resident_set(dataset, device) is None
+
+
+def test_other_errors_are_raised(dataset, monkeypatch):
+    def broken(*args):
+        raise RuntimeError("CUDA driver error")
+
+    monkeypatch.setattr(ResidentSet, "__init__", broken)
+    with pytest.raises(RuntimeError, match="driver error"):
+        resident_set(dataset, torch.device("cpu"))

@@ -81,6 +81,33 @@ def test_a_step_is_one_update_by_the_gradient(module):
         assert new.grad is None
 
 
+@pytest.mark.parametrize("max_grad_norm", [None, 1.0])
+def test_at_fp16_callbacks_see_gradients_that_are_not_scaled(module, max_grad_norm):
+    """There is no GPU here: a scaler that is switched on multiplies on the CPU, too."""
+    twin, seen = copy.deepcopy(module), []
+
+    def look(batch):
+        seen.append(module.head.weight.grad.clone())
+
+    step = make_step(module, on_grad_computed=look, max_grad_norm=max_grad_norm)
+    step.scaler = torch.amp.GradScaler("cpu", enabled=True, init_scale=1024.0)
+    plain = make_step(twin, max_grad_norm=max_grad_norm)
+    for seed in range(2):
+        batches = [make_batch(4, seed, ends_step=False), make_batch(4, seed + 9)]
+        for batch in batches:
+            step(batch)
+        # The last batch shows the gradients of all of its step.
+        plain.module.zero_grad()
+        for batch in batches:
+            plain._backward(batch)
+        expected = twin.head.weight.grad.clone()
+        plain._finish(batches[-1])
+        plain.pass_on(batches[-1])
+        torch.testing.assert_close(seen[-1], expected)
+    assert len(seen) == 2
+    torch.testing.assert_close(module.head.weight, twin.head.weight)
+
+
 def test_the_loss_falls(module):
     step, batch = make_step(module, n_steps=100, rate=0.5), make_batch(8)
     losses = [step(batch).item() for _ in range(50)]

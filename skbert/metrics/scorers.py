@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
@@ -31,38 +29,12 @@ from skbert.metrics import (
     precision_at_k,
     recall_at_k,
 )
-from skbert.runtime.shared_context import SharedContext
 
 __all__ = [
     "get_multilabel_scorer",
     "get_multilabel_scorer_names",
     "resolve_scoring",
-    "undefined_scores_ignored",
 ]
-
-
-@contextmanager
-def _without_warnings() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
-_WITHOUT_WARNINGS = SharedContext(_without_warnings)
-
-
-def undefined_scores_ignored() -> AbstractContextManager[None]:
-    """Return the context in which no score warns of what is not defined.
-
-    Examples
-    --------
-    >>> from sklearn.metrics import f1_score
-    >>> from skbert.metrics.scorers import undefined_scores_ignored
-    >>> with undefined_scores_ignored():
-    ...     f1_score([0, 0], [0, 0])
-    0.0
-    """
-    return _WITHOUT_WARNINGS.used()
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from skbert.inputs.targets import Targets
-from skbert.metrics.scorers import undefined_scores_ignored
+from skbert.runtime.quiet import quiet_warnings
 
 __all__ = ["Fold", "check_folds", "describe_fold"]
 
@@ -63,7 +63,7 @@ def _check_score(
     truth: Targets, scoring: str, score: Callable[..., float], where: str
 ) -> None:
     guess = np.full(truth.values.shape, 0.5)
-    with undefined_scores_ignored():  # of labels without positives and the like
+    with quiet_warnings():  # of labels without positives and the like
         try:
             value = score(truth.with_nan(), guess, guess >= 0.5)
         except Exception as error:

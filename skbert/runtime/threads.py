@@ -12,8 +12,6 @@ from typing import TypeVar
 import joblib
 import torch
 
-from skbert.runtime.torch_modes import with_these_modes
-
 __all__ = ["in_shared_thread", "survive_forks"]
 
 Result = TypeVar("Result")
@@ -45,7 +43,21 @@ def in_shared_thread(compute: Callable[..., Result], *args) -> Result:
     if thread is threading.main_thread() or thread.name.startswith(_NAME):
         return compute(*args)
     n_workers = max(1, joblib.cpu_count() // torch.get_num_threads())
-    return _pool(n_workers).submit(with_these_modes(compute, *args)).result()
+    return _pool(n_workers).submit(_in_these_modes(compute, *args)).result()
+
+
+def _in_these_modes(compute: Callable[..., Result], *args) -> Callable[[], Result]:
+    """Return a function that calls ``compute(*args)`` in the caller's modes.
+
+    torch keeps the modes of gradients and inference for each thread.
+    """
+    inference, gradients = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
+
+    def work() -> Result:
+        with torch.inference_mode(inference), torch.set_grad_enabled(gradients):
+            return compute(*args)
+
+    return work
 
 
 @cache

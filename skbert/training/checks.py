@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike
 
 from skbert.base.outputs import check_thresholds
 from skbert.inputs.targets import Targets
-from skbert.metrics.scorers import resolve_scoring, undefined_scores_ignored
+from skbert.metrics.scorers import resolve_scoring
 from skbert.models.checkpoint import Checkpoint
+from skbert.runtime.quiet import quiet_warnings
 from skbert.tokens.windows import Windows, window_params
 from skbert.training.losses import LOSSES
 
@@ -93,7 +94,7 @@ def check_scoring(scoring: str | Callable, targets: Targets) -> None:
     if not isinstance(scoring, str):
         return  # it may count its calls
     guess = np.full(targets.values.shape, 0.5)
-    with undefined_scores_ignored():  # of labels without positives and the like
+    with quiet_warnings():  # of labels without positives and the like
         try:
             resolve_scoring(scoring)(targets.with_nan(), guess, guess >= 0.5)
         except Exception as error:

@@ -13,7 +13,6 @@ from skbert.runtime.device import resolve_precision
 from skbert.runtime.quiet import quiet_transformers
 from skbert.runtime.randomness import isolated_random_state
 from skbert.runtime.threads import survive_forks
-from skbert.runtime.torch_modes import with_gradients
 from skbert.runtime.warn import warn_user
 from skbert.tokens.padding import Padding
 from skbert.training.fit_checkpoints import open_states
@@ -40,7 +39,11 @@ def train(estimator, plan: FitPlan, previous: MultiLabelNet | None) -> MultiLabe
     """
     survive_forks()
     settings = plan.settings
-    with with_gradients(), isolated_random_state(plan.seed, settings.device):
+    with (
+        torch.inference_mode(False),  # whatever the caller has set
+        torch.enable_grad(),
+        isolated_random_state(plan.seed, settings.device),
+    ):
         module, optimizer_state = _starting_point(estimator, plan, previous)
         net = MultiLabelNet(
             module,

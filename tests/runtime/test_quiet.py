@@ -158,3 +158,15 @@ def test_opening_says_nothing(checkpoint, capfd):
     for folder in folders:
         open_checkpoint(folder)
     assert capfd.readouterr() == ("", "")
+
+
+def test_the_first_thread_enters_and_the_last_one_leaves(heard):
+    first, second = quiet_transformers(), quiet_transformers()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    say(logging.WARNING)
+    assert heard == []
+    second.__exit__(None, None, None)
+    say(logging.WARNING)
+    assert len(heard) == 1

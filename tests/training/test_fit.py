@@ -5,21 +5,12 @@ import pytest
 import torch
 
 from skbert import TransformerMultiLabelClassifier
-from skbert.runtime.torch_modes import with_these_modes
 
 
 def modes():
     kinds = ("cpu", "cuda", "mps")
     casts = [(torch.is_autocast_enabled(k), torch.get_autocast_dtype(k)) for k in kinds]
     return torch.is_grad_enabled(), casts
-
-
-def test_a_function_has_the_modes_of_where_it_was_made():
-    with torch.inference_mode():
-        work = with_these_modes(
-            lambda n: (n, torch.is_inference_mode_enabled(), torch.is_grad_enabled()), 3
-        )
-    assert work() == (3, True, False)
 
 
 @pytest.mark.parametrize("pooling", ["native", "mean"])

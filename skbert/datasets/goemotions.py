@@ -1,4 +1,4 @@
-"""GoEmotions: Reddit comments with 27 emotions, as they were published."""
+"""GoEmotions: Reddit comments with 27 emotions."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def fetch_goemotions(
     n_retries: int = 3,
     delay: float = 1.0,
 ) -> Bunch | tuple:
-    r"""Load GoEmotions: Reddit comments with 27 emotions; downloaded if necessary.
+    r"""Load GoEmotions, Reddit comments with 27 emotions; download it if necessary.
 
     The three published files (4.4 MB) are downloaded one by one, when they are first
     asked for, and read from `data_home` from then on. Each is checked against its
@@ -73,21 +73,20 @@ def fetch_goemotions(
     Parameters
     ----------
     subset : {"train", "dev", "test", "all"}, default="train"
-        Which of the published splits to load; "all" puts them after each other, in this
-        order.
+        Published split to load. "all" is the three of them, one after the other.
     data_home : str or path-like, default=None
-        The folder that holds the folder ``goemotions`` with the files, or will. By
-        default that of scikit-learn: the environment variable ``SCIKIT_LEARN_DATA``
-        or else ``~/scikit_learn_data``.
+        Folder that holds the folder ``goemotions`` with the files. By default this is
+        scikit-learn's: the environment variable ``SCIKIT_LEARN_DATA``, or else
+        ``~/scikit_learn_data``.
     download_if_missing : bool, default=True
-        If False, a missing file is an error, and nothing is written.
+        Whether to download a missing file, or to raise an error.
     return_X_y : bool, default=False
         If True, return ``(data, target)`` instead of a Bunch.
     as_frame : bool, default=True
         If True, the data is a Series and the target a DataFrame, whose columns tell a
         classifier the labels' names. If False, they are a list and an array.
     n_retries : int, default=3
-        How often a download that fails is tried again.
+        Number of times that a failed download is tried again.
     delay : float, default=1.0
         Seconds between two tries.
 

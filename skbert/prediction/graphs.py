@@ -21,14 +21,14 @@ _EAGER_PREDICTIONS = 8
 
 
 class GraphedForward:
-    """A forward pass that is recorded once per shape.
+    """A forward pass that is recorded once for each shape of a batch.
 
     Parameters
     ----------
     forward : callable
-        Called with ``(input_ids, attention_mask)`` on the device; returns logits.
+        Function of ``(input_ids, attention_mask)`` on the device that returns logits.
     record : callable
-        A `CudaRecorder`, or a stand-in.
+        A `CudaRecorder`, or a replacement in tests.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class GraphedForward:
         self._forward = forward
         self._recorder = record
         self._shapes: RecordedShapes[_RecordedForward] = RecordedShapes(
-            _EAGER_PREDICTIONS, "prediction"
+            _EAGER_PREDICTIONS, "Prediction"
         )
 
     @property
@@ -62,12 +62,12 @@ class GraphedForward:
         return _RecordedForward(self._forward, input_ids, self._recorder)
 
     def release(self) -> None:
-        """Give up the recordings and their memory."""
+        """Free the recordings and their memory."""
         self._shapes.clear()
 
 
 class _RecordedForward:
-    """A forward pass of one shape: the memory it reads and writes, and its replay."""
+    """A forward pass of one shape, with the memory that it reads and writes."""
 
     def __init__(
         self,

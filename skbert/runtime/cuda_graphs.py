@@ -34,12 +34,12 @@ Recorded = TypeVar("Recorded")
 # reentrant because a hook of the model may predict.
 ONE_RECORDING = threading.RLock()
 
-# Called with a function and with another that warms up for it; returns what does again
-# what the function does. The function need not run before that.
+# A recorder gets a function and another one that warms up for it. It returns a function
+# that replays the first. The first need not run before that.
 Recorder = Callable[[Callable[[], object], Callable[[], object]], Callable[[], object]]
 
-# Graphs whose recording failed. torch's allocator keeps a pointer to such a graph, and
-# believes for good that it is being recorded: it gives no memory back any more.
+# Graphs whose recording failed. torch's allocator keeps a pointer to such a graph and
+# believes that it is still being recorded, so that it never frees memory again.
 _broken: list = []
 
 
@@ -71,14 +71,14 @@ class CudaRecorder:
         stream = _recording_stream(self._device)
         with torch.cuda.device(self._device):
             current = torch.cuda.current_stream()
-            # On the stream of the recording: libraries take their workspaces now, and
-            # these stay when the graphs' memory is given back.
+            # Warm up on the stream of the recording, so that libraries allocate their
+            # workspaces now. They stay when the memory of the graphs is freed.
             stream.wait_stream(current)
             with torch.cuda.stream(stream):
                 for _ in range(2):
                     warm_up()
             current.wait_stream(stream)
-            # Where recording fails, torch leaves the stream current.
+            # If recording fails, torch leaves the stream current.
             with torch.cuda.stream(current):
                 return self._record(function, stream)
 
@@ -97,7 +97,7 @@ class CudaRecorder:
             ):
                 function()
         except BaseException as error:
-            # Up to torch 2.9 a generator believes for good that it is being recorded,
+            # Up to torch 2.9 the generator believes that it is still being recorded,
             # and eager dropout fails.
             generator.graphsafe_set_state(spare)
             _broken.append(graph)
@@ -109,25 +109,25 @@ class CudaRecorder:
 
 @cache
 def _recording_stream(device: int) -> torch.cuda.Stream:  # pragma: gpu
-    # One for good: libraries keep megabytes of workspace for every stream they saw.
+    # There is only one, because libraries keep megabytes of workspace per stream.
     return torch.cuda.Stream(device)
 
 
 def give_back_memory() -> None:
-    """Let others use the memory of graphs that are gone."""
+    """Free the memory of graphs that are gone."""
     if torch.cuda.is_initialized() and not _broken:  # pragma: gpu
         torch.cuda.empty_cache()
 
 
 class RecordedShapes(Generic[Recorded]):
-    """What is recorded of each shape.
+    """The recordings of a function, one for each shape of its input.
 
     Parameters
     ----------
     n_eager : int
         How often a shape is seen before it is recorded.
     what : str
-        What goes on without recordings after a failure, for the warning.
+        What continues without recordings after a failure, for the warning.
     """
 
     def __init__(self, n_eager: int, what: str) -> None:
@@ -141,7 +141,7 @@ class RecordedShapes(Generic[Recorded]):
         return len(self._recorded)
 
     def get(self, shape: Hashable, record: Callable[[], Recorded]) -> Recorded | None:
-        """Return what is recorded of a shape; None where it runs eagerly."""
+        """Return the recording of a shape; None if it runs eagerly."""
         if shape in self._recorded:
             return self._recorded[shape]
         self._seen[shape] += 1
@@ -150,19 +150,19 @@ class RecordedShapes(Generic[Recorded]):
         try:
             self._recorded[shape] = record()
         except Exception as error:
-            # Anything that an architecture does may be impossible to record. What is
-            # wrong in itself fails once more where it runs eagerly.
+            # An architecture may do anything that cannot be recorded. If the function
+            # itself is wrong, it fails again when it runs eagerly.
             self.clear()
             self._works = False
             warn_user(
-                f"No CUDA graph can be made of this model ({first_paragraph(error)}): "
-                f"{self._what} goes on without, with the same results but slower.",
+                f"No CUDA graph can be made of this model ({first_paragraph(error)}). "
+                f"{self._what} continues without, with the same results but slower.",
             )
             return None
         return self._recorded[shape]
 
     def clear(self) -> None:
-        """Forget all shapes and give their memory back."""
+        """Discard all recordings and free their memory."""
         self._seen.clear()
         if self._recorded:
             self._recorded.clear()

@@ -1,4 +1,4 @@
-"""Device and precision: what was asked for -> what this machine can do."""
+"""The device and the precision that this machine has."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = [
     "storage_dtype",
 ]
 
-# Flags of processors that multiply bf16 natively, by torch's names: x86, x86, ARM.
+# Flags of processors that multiply bf16 natively: two of x86 and one of ARM.
 _CPU_BF16 = ("avx512_bf16", "amx_bf16", "bf16")
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -57,7 +57,7 @@ def _best_device() -> torch.device:
 
 
 def device_here(device: str) -> str:
-    """Return the device on which a model was pickled; without it the best there is."""
+    """Return the device of a pickled model, or the best one if it does not exist."""
     try:
         resolve_device(device)
     except ValueError:
@@ -123,7 +123,7 @@ def _has_native_bf16(device: torch.device) -> bool:
     if device.type == "cuda":  # pragma: gpu
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type == "cpu":
-        # Older torch cannot be asked; it runs in fp32, which is always right.
+        # Older versions of torch cannot tell. fp32 is always right.
         capabilities: dict = getattr(torch.cpu, "get_capabilities", dict)()
         return any(capabilities.get(key) for key in _CPU_BF16)
     return False  # pragma: gpu
@@ -131,11 +131,11 @@ def _has_native_bf16(device: torch.device) -> bool:
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager:
     """Return the context in which a forward pass runs at ``precision``."""
-    if precision == "fp32":  # also inside of an autocast of the caller's
+    if precision == "fp32":  # even if the caller has enabled autocast
         return torch.autocast(device.type, enabled=False)
     return torch.autocast(device.type, dtype=_DTYPES[precision])
 
 
 def storage_dtype(precision: str) -> torch.dtype:
-    """Return the type in which states of a forward pass at ``precision`` are kept."""
+    """Return the type in which states at ``precision`` are kept."""
     return _DTYPES.get(precision, torch.float32)

@@ -1,4 +1,4 @@
-"""Durable: what was written -> what a power failure leaves on the disk."""
+"""Files that survive a power failure."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def sync_file(file: IO[bytes]) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """See to it that new names of files are on the disk, too.
+    """Wait until the names of new files are on the disk, if the system can do that.
 
-    Not all systems can: Windows opens no folders, and some network drives write them
-    when they like. What is lost there is lost only where the power is.
+    Windows cannot open folders, and some network drives write them later. There, a
+    power failure may lose the newest files.
     """
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)

@@ -1,4 +1,4 @@
-"""Randomness: one seed per fit, and the caller's generators left as they were."""
+"""One seed for each fit, which leaves the caller's random generators alone."""
 
 from __future__ import annotations
 
@@ -18,18 +18,17 @@ __all__ = [
     "set_random_states",
 ]
 
-# torch has one generator per device for all threads of a process: two fits at the same
-# time would draw from each other's numbers, and the one that ends last would put back
-# a state that was never the caller's. A fit may open further blocks in its own thread.
+# torch has one generator per device for all threads of a process. Two fits at the same
+# time would share its numbers, and the last one would restore a state that was never
+# the caller's. The lock is reentrant because a fit may open further blocks.
 _ONE_THREAD = threading.RLock()
 
 
 def draw_seed(random_state: int | np.random.RandomState | None) -> int:
     """Return the seed of one fit.
 
-    An int is that seed. A RandomState gives its next number, as scikit-learn's
-    estimators do. None draws from the operating system, so that NumPy's global state
-    is left alone.
+    An int is the seed itself. A RandomState draws its next number, as in scikit-learn.
+    None draws from the operating system, so that NumPy's global state is left alone.
     """
     if random_state is None:
         return int(np.random.SeedSequence().generate_state(1)[0])
@@ -42,8 +41,8 @@ def draw_seed(random_state: int | np.random.RandomState | None) -> int:
 def isolated_random_state(seed: int, device: torch.device) -> Iterator[None]:
     """Seed torch's generators of the CPU and of ``device``; restore them afterwards.
 
-    Not `torch.manual_seed`: it seeds the generators of all devices. Other threads that
-    want the same wait for the end of the block.
+    `torch.manual_seed` would seed the generators of all devices. Other threads that
+    enter such a block wait until this one ends.
     """
     kind = device.type
     others = [device] if kind in ("cuda", "mps") else []
@@ -71,7 +70,7 @@ def random_states(device: torch.device) -> dict[str, Tensor]:
 
 
 def set_random_states(device: torch.device, states: dict[str, Tensor]) -> None:
-    """Put back what `random_states` returned, on a device of the same type."""
+    """Restore the result of `random_states`, on a device of the same type."""
     torch.set_rng_state(states["cpu"])
     if device.type == "cuda":  # pragma: gpu
         torch.cuda.set_rng_state(states["cuda"], device)

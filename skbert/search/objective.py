@@ -43,36 +43,36 @@ _LONGEST_REASON = 2000  # characters; databases cut or refuse long attributes
 class CrossValidationObjective:
     """The mean score over fixed folds, for :meth:`optuna.Study.optimize`.
 
-    Each trial clones the estimator, sets the parameters that Optuna suggests, and
-    fits and scores it fold after fold. Every epoch of a
-    :class:`~skbert.TransformerMultiLabelClassifier` is scored on the held-out rows
-    and reported, so that a pruner can stop a trial that will not win; other
-    estimators report once per fold.
+    Each trial clones the estimator, sets the parameters that Optuna suggests, and fits
+    and scores it on one fold after the other. For a
+    :class:`~skbert.TransformerMultiLabelClassifier`, each epoch is scored on the
+    held-out rows and reported, so that a pruner can stop bad trials early. Other
+    estimators report once for each fold.
 
     Parameters
     ----------
     estimator : estimator
         A classifier, or a Pipeline that ends in one. It is never changed.
     space : mapping of str to optuna.distributions.BaseDistribution
-        The range of each parameter, by its scikit-learn path, such as
+        Distribution of each parameter, by its scikit-learn path, such as
         ``"classifier__learning_rate"``.
     X : sequence of length n
-        As the estimator takes it: texts, for the classifiers of this package.
+        Input of the estimator; texts for the classifiers of this package.
     y : array-like, sparse matrix or DataFrame of shape (n, n_labels) or (n,)
-        0, 1, or NaN where a label is unknown; or two classes in one dimension.
+        0, 1, or NaN if a label is unknown; or two classes in one dimension.
     cv : int, float, splitter or iterable of (train, test), default=5
-        An int is so many multi-label stratified folds, shuffled; a float is the share
-        of one stratified held-out part. The splits are made once, here, and are the
+        An int is the number of shuffled, multi-label stratified folds. A float is the
+        share of one stratified held-out part. The splits are made once and are the
         same for all trials.
     scoring : str or callable, default="average_precision"
-        As of :func:`skbert.metrics.scorers.resolve_scoring`; greater is better.
+        Score to maximize. See :func:`skbert.metrics.resolve_scoring`.
     random_state : int, default=None
-        Seed of the folds that a number `cv` makes. None is 0, so that several
-        processes have the same folds.
+        Seed of the folds if `cv` is a number. None is 0, so that several processes
+        have the same folds.
     error_score : float("nan") or "raise", default=nan
-        What becomes of a trial whose fit or score fails. With nan there is a
-        warning, Optuna records the trial as failed and the study goes on; "raise"
-        ends the study. Pruning and Ctrl-C are no failures.
+        What happens if the fit or the score of a trial fails. With nan, there is a
+        warning, Optuna records the trial as failed and the study continues. "raise"
+        ends the study. Pruning and Ctrl-C are not failures.
 
     Attributes
     ----------
@@ -82,31 +82,31 @@ class CrossValidationObjective:
     Raises
     ------
     TypeError, ValueError
-        At once, if anything is wrong: a path that the estimator does not have, an
-        unknown score, X and y of different length, a fold whose training rows hold
-        one class only, or on whose held-out rows the score is not defined.
+        If a path or the score is unknown, X and y have different lengths, the training
+        rows of a fold hold one class only, or the score is not defined on the held-out
+        rows of a fold.
 
     Notes
     -----
-    The held-out rows only ever produce scores. They are not given to `fit` as
-    validation data: that would choose the best epoch on the rows that judge it. Use
-    ``validation_fraction`` of the classifier for that; it stays within the training
-    rows.
+    The held-out rows are used for scores only. They are not passed to `fit` as
+    validation data, because then they would choose the best epoch that they judge. To
+    choose the best epoch, set ``validation_fraction`` of the classifier, which takes
+    training rows only.
 
-    After epoch e of fold k the mean of the final scores of the folds before and of
-    this epoch's score is reported at step ``k * n + e - 1``, where n is the largest
-    number of epochs that a trial can have: the steps of all trials mean the same. A
-    trial is not pruned at its very last step.
+    After epoch e of fold k, the objective reports the mean of the final scores of
+    earlier folds and of the score of this epoch, at step ``k * n + e - 1``. Here n is
+    the largest number of epochs that a trial can have, so that a step means the same in
+    all trials. A trial is not pruned at its last step.
 
-    Where the classifier has a `checkpoint_dir`, a trial that is run again after its
-    process was killed goes on in the fold that was broken off, to the same value. The
-    epochs of that fold before stay reported in the trial that was killed.
+    If the classifier has a `checkpoint_dir` and the process of a trial is killed, the
+    trial that repeats it continues in the interrupted fold and reaches the same value.
+    The earlier epochs of that fold stay reported in the trial that was killed.
 
     A trial keeps the user attributes "fold_scores" and, if it failed, "error".
 
-    Several processes can work on one study, see :func:`skbert.open_study` and
-    :func:`skbert.run_trials`. The first trial stores a checksum of folds, y and
-    scoring in the study; a process that has others gets an error.
+    Several processes can work on one study. See :func:`skbert.open_study` and
+    :func:`skbert.run_trials`. The first trial stores a checksum of the folds, y and the
+    scoring in the study, and a process with others gets an error.
 
     Examples
     --------
@@ -183,10 +183,9 @@ class CrossValidationObjective:
         optuna.TrialPruned
             If the pruner stops the trial.
         KeyboardInterrupt
-            On Ctrl-C, although the `fit` of a classifier alone gives a warning and
-            returns.
+            On Ctrl-C. (A classifier's `fit` by itself warns and returns.)
         ValueError
-            If the study is minimized, or was begun with other folds, y or scoring.
+            If the study is minimized, or was started with other folds, y or scoring.
         """
         self._check_study(trial)
         params = suggest_params(trial, self.space)
@@ -203,7 +202,7 @@ class CrossValidationObjective:
             trial.set_user_attr("error", ending)
             if self.error_score == "raise":
                 raise
-        # The exception is gone, and with its traceback what held on to the fit.
+        # The traceback of the exception, which is gone now, kept the fit alive.
         _release_memory()
         if isinstance(ending, optuna.TrialPruned):
             raise ending
@@ -216,7 +215,7 @@ class CrossValidationObjective:
     def _check_study(self, trial: optuna.Trial) -> None:
         study = getattr(trial, "study", None)
         if study is None:
-            return  # optuna.trial.FixedTrial belongs to none
+            return  # an optuna.trial.FixedTrial has no study
         if study.directions != [StudyDirection.MAXIMIZE]:
             raise ValueError(
                 "The study is not maximized, but a greater score is better. Create it "
@@ -232,9 +231,9 @@ class CrossValidationObjective:
         elif known != mine:
             raise ValueError(
                 f"The study {study.study_name!r} was begun with other folds, y or "
-                "scoring: its scores cannot be compared with these. Pass the same "
-                "ones (a splitter needs a random_state), or begin a study of another "
-                "name."
+                "scoring, so that its scores cannot be compared with these. Pass the "
+                "same ones (a splitter needs a random_state), or choose another "
+                "study_name."
             )
 
     def _cross_validate(self, trial: optuna.Trial, params: dict[str, Any]) -> float:
@@ -267,7 +266,7 @@ class CrossValidationObjective:
             report = partial(self._report_epoch, trial, last, truth, finished)
             tokens = tokens_for(last, X_test, truth.n_labels)
             reports = EpochReports(tokens, report)
-            # The first of all: a callback that stops early keeps no epoch from it.
+            # It comes first, so that it sees the epoch in which another one stops.
             last.set_params(net_callbacks=[reports, *(last.net_callbacks or [])])
             model = last
         with interrupts_raised():
@@ -319,9 +318,9 @@ class CrossValidationObjective:
     ) -> None:
         value = float(np.mean(scores))
         if not math.isfinite(value):
-            return  # the final score, or the loss, will tell
+            return  # the final score or the loss will show the reason
         trial.report(value, step)
-        # At the very end there is nothing to save, and a finished trial to lose.
+        # At the very end, pruning saves nothing and loses a complete trial.
         if is_last and len(scores) == len(self.folds):
             return
         if trial.should_prune():
@@ -376,7 +375,7 @@ def _answers(model: Any, X: Any, truth: Targets) -> tuple[np.ndarray, np.ndarray
         if hasattr(model, method):
             responses = CachedResponses(model, X, method, truth)
             scores = responses.scores
-            # Of decisions, numbers between 0 and 1 in the same order.
+            # Scores that rank probabilities take decisions, too, once in [0, 1].
             proba = scores if method == "predict_proba" else expit(scores)
             return proba, responses.predictions
     chosen = predicted_matrix(model.predict(X), truth)

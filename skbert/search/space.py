@@ -1,4 +1,4 @@
-"""Search space: parameter paths -> checked distributions -> a trial's values."""
+"""The search space of a study: distributions by the path of a parameter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Study: an Optuna study that several processes may share, opened and worked on."""
+"""An Optuna study that several processes can share and continue."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from skbert.search.storage import open_storage, requeue_callback
 
 __all__ = ["open_study", "run_trials"]
 
-# User attribute of a trial that was not run to its end and is to be made up for.
+# User attribute of a trial that was not completed and does not count.
 NOT_RUN = "not_run"
 
 
@@ -33,7 +33,7 @@ def open_study(
     max_retry: int = 2,
     requeue_running: bool = False,
 ) -> optuna.Study:
-    """Open a study, or begin it where there is none of that name.
+    """Open a study, or create it if there is none of that name.
 
     Every process that works on the study calls this function.
 
@@ -45,27 +45,27 @@ def open_study(
         as "sqlite:///study.db" or "postgresql://..."; an Optuna storage; or None for
         a study in memory.
     study_name : str
-        One storage holds many studies.
+        Name of the study. One storage can hold many studies.
     direction : {"maximize", "minimize"}, default="maximize"
         :class:`~skbert.CrossValidationObjective` is to be maximized.
     sampler : optuna.samplers.BaseSampler, default=None
-        Chooses the parameters; None is Optuna's own choice. Processes that start
-        with one seed try the same parameters: give each a seed of its own.
+        Sampler of the parameters; None is Optuna's default. Processes with the same
+        seed try the same parameters, so give each process its own.
     pruner : optuna.pruners.BasePruner, default=None
-        Stops bad trials; None is Optuna's own choice. It is not stored: pass the
-        same in every process.
+        Pruner of bad trials; None is Optuna's default. The study does not store it, so
+        pass the same in every process.
     heartbeat_interval : int, default=60
-        Seconds between two signs of life of a running trial, in a database. A trial
-        without one for `grace_period` belonged to a process that died: the next
-        process that starts a trial fails it and runs its parameters again.
+        Seconds between two signs of life of a running trial in a database. If there is
+        none for `grace_period`, the process of the trial has died. The next process
+        that starts a trial then fails it and runs its parameters again.
     grace_period : int, default=None
-        Seconds; None is twice the interval.
+        Seconds until a trial counts as dead. None is twice the interval.
     max_retry : int, default=2
-        How often at most a trial is run again after its process died.
+        Maximum number of times that a trial is run again after its process died.
     requeue_running : bool, default=False
-        Say True when no other process is working on the study: every trial that a
-        killed process left running is failed and put into the queue at once. A
-        journal has no heartbeat (as of Optuna 5.0), so that this is its only way.
+        Whether to fail every running trial now and queue its parameters. Pass True
+        only if no other process is working on the study. For a journal, which has no
+        heartbeat in Optuna 5.0, this is the only way to repeat trials.
 
     Returns
     -------
@@ -155,7 +155,7 @@ def _requeue_running(study: optuna.Study, max_retry: int) -> None:
         try:
             study.tell(trial.number, state=TrialState.FAIL)
         except (UpdateFinishedTrialError, ValueError):
-            continue  # it is finished after all
+            continue  # it has finished meanwhile
         requeue(study, trial)
 
 
@@ -167,33 +167,33 @@ def run_trials(
     callbacks: Iterable[Callable[[optuna.Study, FrozenTrial], None]] = (),
     **options: Any,
 ) -> None:
-    """Work on a study until it has `n_trials` trials, whoever runs them.
+    """Work on a study until it has `n_trials` trials in all processes together.
 
-    Every process calls this with the same number, and again after a crash or a
-    Ctrl-C. ``study.optimize(objective, n_trials=...)`` counts the trials of one
-    process alone, and :class:`optuna.study.MaxTrialsCallback` lets every process
-    finish what it has begun, which is too many.
+    Call it with the same number in every process, and again after a crash or Ctrl-C.
+    In contrast, ``study.optimize(objective, n_trials=...)`` counts the trials of one
+    process, and with :class:`optuna.study.MaxTrialsCallback` every process finishes the
+    trial that it has started, which makes too many.
 
     Parameters
     ----------
     study : optuna.Study
-        Of :func:`open_study`.
+        A study of :func:`open_study`.
     objective : callable
         ``objective(trial) -> float``.
     n_trials : int
-        Trials of the study in the end: complete, pruned, or failed. One that was
-        interrupted or whose process was killed does not count.
+        Number of trials of the study at the end, complete, pruned or failed. A trial
+        does not count if it was interrupted or its process was killed.
     callbacks : iterable of callable, default=()
         ``callback(study, trial)``, called after each trial.
     **options
-        Of :meth:`optuna.Study.optimize`, such as ``timeout``.
+        Options of :meth:`optuna.Study.optimize`, such as ``timeout``.
 
     Notes
     -----
-    A process starts no trial while as many as are missing run elsewhere. When one of
-    those dies after that, call this again: it runs what is missing. Should two
-    processes begin the last trial at the very same moment, the later one is recorded
-    as failed, with the user attribute "not_run", and nothing is fitted.
+    A process starts no trial if other processes run all that are missing. If one of
+    them dies later, call this function again to run the rest. If two processes start
+    the last trial at the same moment, the later one is recorded as failed, with the
+    user attribute "not_run", and fits nothing.
 
     Examples
     --------
@@ -233,9 +233,9 @@ def _fail_stale_trials(study: optuna.Study) -> None:
 
 
 def _counted(study: optuna.Study) -> list[FrozenTrial]:
-    """Return the trials that count, waiting ones among them."""
+    """Return the trials that count, including waiting ones."""
     trials = study.get_trials(deepcopy=False)
-    # Optuna's own note in a trial that repeats others.
+    # Optuna notes in a trial which others it repeats.
     repeated = {
         number
         for trial in trials
@@ -253,5 +253,5 @@ def _n_taken(study: optuna.Study) -> int:
 
 
 def _rank(study: optuna.Study, number: int) -> int:
-    """Return how many trials that count were there before trial ``number``."""
+    """Return the number of trials that count and come before trial ``number``."""
     return sum(trial.number < number for trial in _counted(study))

@@ -21,17 +21,17 @@ _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 class EpochReports(Callback):
     """Report the logits of held-out texts after every epoch.
 
-    The rows take no part in the fit, neither in an update nor in the choice of an
-    epoch, and nothing random is drawn: the fit is the same to the bit without it.
+    The texts take no part in the fit, neither in an update nor in the choice of an
+    epoch, and no random numbers are drawn. So the fit is equal to the bit without it.
 
     Parameters
     ----------
     chunks : list of RaggedTokens or WindowedTokens
-        The held-out texts, n of them, as `tokens_for` returns them.
+        The n held-out texts. See `tokens_for`.
     report : callable
-        ``report(epoch, logits, is_last)`` gets the number of the epoch, from 1, an
-        array of shape (n, n_labels), float32, and whether it is the last that was
-        planned. What it raises ends the fit, for good.
+        Function of the number of the epoch (from 1), of the logits of shape
+        (n, n_labels), float32, and of whether the epoch is the last one. An error that
+        it raises ends the fit.
     """
 
     def __init__(
@@ -47,14 +47,14 @@ class EpochReports(Callback):
         Parameters
         ----------
         net : MultiLabelNet
-            After its fit with this callback.
+            A net that was fitted with this callback.
 
         Returns
         -------
         ndarray of shape (n, n_labels), float32
-            Those that were reported for the epoch whose weights the net has. They are
-            computed again where that epoch belongs to a fit that this one went on
-            from, and where another callback may have changed the weights since.
+            The logits that were reported for the epoch whose weights the net has.
+            They are computed again if that epoch belongs to an earlier process, or if
+            another callback may have changed the weights since.
         """
         is_alone = all(callback is self for callback in net.callbacks)
         if is_alone and self._of_best_epoch is not None:
@@ -72,7 +72,7 @@ class EpochReports(Callback):
         ----------
         net : MultiLabelNet
         **kwargs
-            Of no use here.
+            Ignored.
         """
         epoch = len(net.history)
         net.in_callback_ = False  # only Ctrl-C can interrupt what follows
@@ -82,13 +82,13 @@ class EpochReports(Callback):
         try:
             self.report(epoch, logits, epoch == net.max_epochs)
         except Exception:
-            # A trial that was pruned, or failed, is not run again.
+            # A trial that was pruned or failed is not run again.
             net.run_.remove_states()
             raise
         net.in_callback_ = True
 
     def __deepcopy__(self, memo) -> EpochReports:
-        # A fit copies its callbacks. The report goes to one trial, which has no copy.
+        # A fit copies its callbacks, but the report must reach the one trial.
         return self
 
 
@@ -124,5 +124,5 @@ def discard(row: str) -> None:
 
 
 def print_row(row: str) -> None:
-    """Print a row, in plain text where it does not go to a terminal."""
+    """Print a row, in plain text if it does not go to a terminal."""
     print(row if sys.stdout.isatty() else _ANSI.sub("", row))

@@ -34,7 +34,7 @@ def resident_set(dataset: LabelledTokens, device: torch.device) -> ResidentSet |
 
 
 class ResidentSet:
-    """A training set on a device; the host sends the numbers of rows alone.
+    """A training set on a device, to which the host sends row numbers only.
 
     Parameters
     ----------
@@ -43,13 +43,14 @@ class ResidentSet:
 
     Notes
     -----
-    Four bytes a token and two a cell of the targets: GoEmotions takes 6 MB.
+    It takes four bytes for each token and two for each cell of the targets. GoEmotions
+    takes 6 MB.
     """
 
     def __init__(self, dataset: LabelledTokens, device: torch.device) -> None:
         tokens, targets = dataset.tokens.sequences, dataset.targets
         self._sequences_of = dataset.tokens.sequences_of
-        self._lengths = tokens.lengths  # the host knows how wide a batch is
+        self._lengths = tokens.lengths  # on the host, which computes the width
         self._device = device
         self._ids = torch.from_numpy(tokens.ids).to(device)
         self._starts = torch.from_numpy(tokens.offsets).to(device)
@@ -58,7 +59,7 @@ class ResidentSet:
         self._row_weights = torch.from_numpy(dataset.row_weights).to(device)
 
     def gather(self, rows: np.ndarray, padding: Padding) -> tuple[Tensor, ...]:
-        """Return some rows as a batch, as `LabelledTokens.gather` does.
+        """Return a batch of rows, as `LabelledTokens.gather` does.
 
         Parameters
         ----------
@@ -69,7 +70,7 @@ class ResidentSet:
         -------
         input_ids, attention_mask : Tensor of shape (n_sequences, seq_len), int64
         targets, weights : Tensor of shape (batch_size, n_labels), float32
-            On the device, without a wait for it.
+            Tensors on the device, which the host does not wait for.
         """
         sequences = self._sequences_of(rows)
         width = padding.width(int(self._lengths[sequences].max()))

@@ -1,4 +1,4 @@
-"""Training: a plan -> a trained net; and a net for weights that are trained already."""
+"""A fit from its plan to a trained net, and a net for weights that are trained."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ __all__ = ["prediction_net", "train"]
 
 
 def train(estimator, plan: FitPlan, previous: MultiLabelNet | None) -> MultiLabelNet:
-    """Load the weights and train them as planned.
+    """Load the weights and train them according to the plan.
 
     Parameters
     ----------
     estimator : TransformerMultiLabelClassifier
     plan : FitPlan
     previous : MultiLabelNet or None
-        To go on from instead; it is left as it was.
+        The net of a warm start, whose weights are trained further. It is not changed.
 
     Returns
     -------
@@ -69,7 +69,7 @@ def train(estimator, plan: FitPlan, previous: MultiLabelNet | None) -> MultiLabe
             callbacks=deepcopy(estimator.net_callbacks),
             verbose=estimator.verbose,
         )
-        # Longformer says once what it adds to its inputs, while it runs.
+        # Longformer prints a note about its padding while it runs.
         with (
             quiet_transformers(),
             open_states(estimator, plan, module, optimizer_state) as states,
@@ -80,14 +80,14 @@ def train(estimator, plan: FitPlan, previous: MultiLabelNet | None) -> MultiLabe
                 keep_optimizer=bool(estimator.warm_start),
                 states=states,
             )
-            # Moments of an earlier fit may have moved what this one did not train.
+            # The moments of an earlier fit may have changed constant labels.
             net.module_.pin(plan.constant, plan.prior_logits)
             kept = states.newest if states else None
             if states and not net.interrupted_:
                 states.remove()
     if net.interrupted_:
-        goes_on = kept is not None and _is_repeated(estimator)
-        later = f" The same fit goes on after epoch {kept}." if goes_on else ""
+        continues = kept is not None and _is_repeated(estimator)
+        later = f" The same fit continues after epoch {kept}." if continues else ""
         warn_user(
             f"The fit was interrupted in epoch {len(net.history)}; its weights are "
             "those of the best epoch before, or the latest without validation data."
@@ -97,8 +97,8 @@ def train(estimator, plan: FitPlan, previous: MultiLabelNet | None) -> MultiLabe
 
 
 def _is_repeated(estimator) -> bool:
-    """Say whether another call of `fit` with the same data is the same fit."""
-    # A warm start has other weights then, and a RandomState draws another seed.
+    """Return whether another call of `fit` with the same data is the same fit."""
+    # After a warm start the weights differ, and a RandomState draws another seed.
     is_seed = isinstance(estimator.random_state, Integral)
     return is_seed and not estimator.warm_start
 
@@ -106,7 +106,7 @@ def _is_repeated(estimator) -> bool:
 def _starting_point(
     estimator, plan: FitPlan, previous: MultiLabelNet | None
 ) -> tuple[MultiLabelModule, dict | None]:
-    """Return the module that training starts from, and the optimizer's state."""
+    """Return the module from which training starts, and the optimizer's state."""
     constant, priors = plan.constant, plan.prior_logits
     if previous is not None:
         module = deepcopy(previous.module_)
@@ -122,7 +122,7 @@ def _starting_point(
         pooling=plan.checkpoint.pooling,
         dropout=estimator.dropout,
     )
-    # A head that was trained for these very labels knows better than the priors.
+    # A head that was trained for these very labels is a better start than the priors.
     if not (has_head and named == list(plan.label_names)):
         module.start_at_priors(priors)
     module.pin(constant, priors)

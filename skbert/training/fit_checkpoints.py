@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EpochState", "EpochStates", "check_checkpoint_dir", "open_states"]
 
-# The newest, and one more for the day on which the newest turns out damaged.
+# The newest state, and the one before in case the newest is damaged.
 _KEPT = 2
 
 _NAME = re.compile(r"epoch-(\d+)-([0-9a-f]{16})\.safetensors")
@@ -175,16 +175,16 @@ def _checksum(tensors: Iterable[Tensor]) -> str:
 
 @dataclass(frozen=True)
 class EpochState:
-    """What a fit needs to go on after an epoch.
+    """The state from which a fit continues after an epoch.
 
     Attributes
     ----------
     epoch : int
-        From 1.
+        Number of the epoch, from 1.
     tensors : dict of str to Tensor
-        On the CPU, contiguous; no two share memory.
+        Contiguous tensors on the CPU that share no memory.
     facts : dict
-        Whatever else there is, as far as JSON can hold it.
+        Everything else, as JSON can hold it.
     """
 
     epoch: int
@@ -193,20 +193,20 @@ class EpochState:
 
 
 class EpochStates:
-    """The states of one fit, the newest two of them, in a folder of their own.
+    """The newest two states of one fit, in a folder of their own.
 
-    A file has the checksum of its content in its name, which it gets when all of it is
-    on the disk: killed at any moment, a process leaves whole files and such as show
-    that they are not. Nothing is pickled.
+    The name of a file holds the checksum of its content. A file gets its name when all
+    of it is on the disk, so that a process that is killed leaves whole files, and
+    others that show that they are not. Nothing is pickled.
 
-    A context manager. Inside of it no other process uses the folder; where another one
-    does so already, and where the disk fails, nothing is kept, with a warning: states
-    are there to save work, and never stop it.
+    This is a context manager. Within the context no other process uses the folder. If
+    another process uses it already, or if the disk fails, no states are kept and a
+    warning says so, because states are there to save work and must never stop it.
 
     Parameters
     ----------
     folder : Path
-        Made, with its parents, and removed when it is empty in the end.
+        Folder that is created with its parents, and removed at the end if it is empty.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -231,15 +231,16 @@ class EpochStates:
     def __exit__(self, *error) -> None:
         self._can_write = False
         if self._lock.is_locked:
-            # Before the lock is given up: afterwards it may be somebody else's.
+            # The file is removed before the lock is released, because afterwards it may
+            # belong to another process.
             _remove(self.folder / "lock")
-            with suppress(OSError):  # states are left, or somebody else is there
+            with suppress(OSError):  # there are states, or another process
                 self._lock.release()
                 self.folder.rmdir()
 
     @property
     def n_others(self) -> int:
-        """How many other fits there are states of, beside this folder."""
+        """Number of other fits that have states beside this folder."""
         try:
             folders = [f for f in self.folder.parent.iterdir() if f != self.folder]
         except OSError:
@@ -248,15 +249,15 @@ class EpochStates:
 
     @property
     def newest(self) -> int | None:
-        """The epoch of the newest state, None where there is none."""
+        """Epoch of the newest state, or None if there is no state."""
         files = self._files() if self._lock.is_locked else []
         return files[-1][0] if files else None
 
     def load(self) -> EpochState | None:
-        """Read the newest state that is whole; None where there is none.
+        """Return the newest state that is whole, or None if there is no such state.
 
-        Damaged ones are removed, each with a warning. Where one cannot be read all are
-        left as they are: that may pass, and says nothing of what is in them.
+        Damaged states are removed, each with a warning. If a state cannot be read, all
+        are left alone, because the error may be temporary.
         """
         if not self._lock.is_locked:
             return None
@@ -270,7 +271,7 @@ class EpochStates:
                 return None
             _remove(path)
             warn_user(
-                f"{path} is damaged and was removed; the fit goes on from the state "
+                f"{path} is damaged and was removed. The fit continues from the state "
                 "before it, or from its beginning.",
             )
         return None
@@ -278,13 +279,13 @@ class EpochStates:
     def save(self, state: EpochState) -> None:
         """Write a state; remove all but the newest two.
 
-        An error ends this for good, with one warning.
+        After an error nothing more is written, and one warning says so.
         """
         if not self._can_write:
             return
         try:
             self._write(state)
-        except Exception as error:  # no memory, facts that JSON cannot hold
+        except Exception as error:  # such as no memory, or facts that JSON cannot hold
             self._can_write = False
             self._warn(
                 f"The state after epoch {state.epoch} could not be written to "
@@ -292,13 +293,13 @@ class EpochStates:
             )
 
     def remove(self) -> None:
-        """Remove all states: no fit will ask for them again."""
+        """Remove all states, because no fit will need them again."""
         if self._lock.is_locked:
             for _, path in self._files():
                 _remove(path)
 
     def _write(self, state: EpochState) -> None:
-        # A folder: safetensors has temporary files of its own beside what it writes.
+        # In a folder, because safetensors writes temporary files beside its output.
         with tempfile.TemporaryDirectory(
             prefix=_SCRATCH, dir=self.folder, ignore_cleanup_errors=True
         ) as scratch:
@@ -319,7 +320,7 @@ class EpochStates:
 
     def _warn(self, what: str) -> None:
         warn_user(
-            f"{what}: this fit goes on without keeping its state. If it is killed, a "
+            f"{what}: this fit continues without saving its state. If it is killed, a "
             "later one starts from the last state that is there, or anew.",
         )
 
@@ -328,7 +329,7 @@ def _states_in(folder: Path) -> list[tuple[int, Path]]:
     """Return the epochs and files of a fit's states, oldest first."""
     try:
         names = os.listdir(folder)
-    except OSError:  # a file, or a disk that is gone
+    except OSError:  # it is a file, or the disk is gone
         return []
     return sorted(
         (int(match[1]), folder / name)
@@ -338,8 +339,8 @@ def _states_in(folder: Path) -> list[tuple[int, Path]]:
 
 
 def _as_json(facts: Mapping[str, Any]) -> str:
-    # NumPy's numbers and arrays as lists and numbers. Callbacks may record anything in
-    # the history: values that have no such form are kept as text.
+    # NumPy's numbers and arrays become numbers and lists. Callbacks may record anything
+    # in the history, and other values become text.
     return json.dumps(
         facts, default=lambda v: v.tolist() if hasattr(v, "tolist") else str(v)
     )

@@ -1,4 +1,4 @@
-"""Frozen: the layers below the trainable ones, computed once per fit and kept."""
+"""Outputs of the frozen layers, computed once for all epochs of a fit."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from skbert.tokens.tokenization import RaggedTokens
 
 __all__ = ["FrozenStates", "frozen_states"]
 
-# States up to this size stay in memory, larger ones go to a file. MiniLM's of the
-# 43,410 comments of GoEmotions take 0.7 GB in bf16, BERT-base's of 10,000 texts of 128
-# tokens 2 GB: a laptop can spare that beside the model, but hardly more.
+# States up to this size stay in memory, and larger ones go to a file. For the 43,410
+# comments of GoEmotions, MiniLM's take 0.7 GB in bf16. For 10,000 texts of 128 tokens,
+# BERT-base's take 2 GB. A laptop can spare that beside the model, but hardly more.
 MEMORY_BYTES = 2 * 2**30
 
 
 def _pays(trainable_layers: int | None, n_layers: int, max_epochs: int) -> bool:
-    """Say whether keeping the frozen part's states can save time.
+    """Return whether keeping the frozen part's states can save time.
 
-    They cost one pass through the frozen part, as an epoch does: only from the second
-    epoch on is anything saved. Embeddings alone are no cheaper to read back than to
-    look up.
+    Computing them costs one pass through the frozen part, as an epoch does, so that
+    they save time from the second epoch on. Embeddings alone are as cheap to look up
+    as to read back.
     """
     if trainable_layers is None or max_epochs < 2:
         return False
@@ -56,17 +56,17 @@ def frozen_states(
     precision: str,
     progress: bool = False,
 ) -> Iterator[FrozenStates | None]:
-    """Compute what the frozen part makes of all texts; give it up at the end.
+    """Compute the outputs of the frozen part for all texts; free them at the end.
 
     Parameters
     ----------
     module : MultiLabelModule
-        On ``device``, its frozen part frozen.
+        On ``device``, with its frozen part frozen.
     tokens : RaggedTokens
-        Of the training set.
+        Tokens of the training set.
     trainable_layers : int or None
     always_eval : list of Module
-        What stays in eval mode while training, as of `freeze`.
+        Modules that stay in eval mode while training. See `freeze`.
     max_epochs : int
     padding : Padding
     device : torch.device
@@ -77,8 +77,8 @@ def frozen_states(
     Yields
     ------
     FrozenStates or None
-        None where the states are to be computed anew in every epoch: it would not
-        pay, the model cannot be cut there, or the disk is full (with a warning).
+        None if every epoch has to compute the states again, because keeping them does
+        not pay, the model cannot be cut there, or the disk is full (with a warning).
     """
     states = None
     if _pays(trainable_layers, len(encoder_layers(module.encoder)), max_epochs):
@@ -100,10 +100,10 @@ def frozen_states(
             except OSError as error:
                 usable = False
                 warn_user(
-                    f"The frozen layers' states find no room in "
-                    f"{tempfile.gettempdir()} ({error}): they are computed anew in "
-                    "every epoch, which is slower. Make room there, or let TMPDIR "
-                    "name another folder.",
+                    "There is no room for the outputs of the frozen layers in "
+                    f"{tempfile.gettempdir()} ({error}). Every epoch computes them "
+                    "again, which is slower. Make room there, or let TMPDIR name "
+                    "another folder.",
                 )
             if not usable:
                 states.close()
@@ -123,7 +123,7 @@ def _fill(
     precision: str,
     progress: bool,
 ) -> bool:
-    """Compute all states; say whether they can be kept."""
+    """Compute all states; return whether they can be kept."""
     states.part.module.eval()
 
     def compute(ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -131,7 +131,7 @@ def _fill(
             return states.part.states(ids, mask), mask
 
     batches = PredictionBatches(compute, padding=padding, device=device)
-    # A bar that is switched off would start tqdm's thread all the same.
+    # Even a disabled bar starts a thread of tqdm.
     with (
         tqdm(
             total=len(tokens),
@@ -161,9 +161,9 @@ class FrozenStates:
     lengths : ndarray of shape (n_texts,), int
         Tokens of each text.
     dtype : torch.dtype
-        Of the states of tokens. Those of whole texts are few and stay exact.
+        Type of the states of tokens. States of whole texts are few and stay exact.
     left : bool, default=False
-        As of `Padding`.
+        See `Padding`.
     """
 
     def __init__(
@@ -181,7 +181,7 @@ class FrozenStates:
         self._starts = np.zeros(len(lengths), dtype=np.int64)
         self._n_states = int(self._lengths.sum())
         self._n_filled = 0
-        # Shape: (n_states + 1, width); the last is zero and stands for padding.
+        # Shape: (n_states + 1, width). The last state is zero, for padding.
         self._states: Tensor | None = None
         self._file: IO[bytes] | None = None
         self._width = 0
@@ -191,10 +191,10 @@ class FrozenStates:
     # --- filling ------------------------------------------------------------------
 
     def append(self, rows: np.ndarray, states: Tensor, mask: Tensor) -> bool:
-        """Keep the states of a batch; say whether they can be kept.
+        """Keep the states of a batch; return whether they can be kept.
 
-        Not where one is beyond the range of the type, or where the model, with other
-        batches than were tried, has no state per token.
+        They cannot if one is beyond the range of the type, or if the model does not
+        return a state for each token of this batch.
 
         Shape: (batch_size,), (batch_size, seq_len, width), (batch_size, seq_len)
         """
@@ -218,11 +218,11 @@ class FrozenStates:
         if n_bytes <= MEMORY_BYTES:
             self._states = torch.zeros(self._n_states + 1, width, dtype=self._dtype)
             return
-        # Where the system knows files without a name, nothing can be left behind, not
-        # even by a process that is killed.
+        # On most systems the file has no name, so that even a process that is killed
+        # leaves nothing behind.
         self._file = tempfile.TemporaryFile(prefix="skbert-")
-        # A full disk shows now, not after minutes; where room cannot be reserved, it
-        # shows while writing.
+        # Reserving the room shows at once whether the disk is full. Systems that cannot
+        # reserve it show so while writing.
         if hasattr(os, "posix_fallocate"):
             try:
                 os.posix_fallocate(self._file.fileno(), 0, n_bytes)
@@ -236,17 +236,17 @@ class FrozenStates:
             assert self._states is not None
             self._states[self._n_filled : end] = states
         else:
-            # Not through the map: there a full disk would end the process.
+            # On a full disk, writing through the memory map would end the process.
             self._file.write(states.contiguous().view(torch.uint8).numpy().data)
         self._n_filled = end
 
     def finish(self) -> None:
-        """Turn what was written into what `take` reads."""
+        """Make the states that were written readable for `take`."""
         if self._file is None:
             return
         self._write(torch.zeros(1, self._width, dtype=self._dtype))
         self._file.flush()
-        # NumPy has no bfloat16: bytes do.
+        # NumPy does not know bfloat16, but it knows bytes.
         mapped = np.memmap(self._file, dtype=np.uint8, mode="r+")
         self._states = torch.from_numpy(mapped).view(self._dtype).view(-1, self._width)
 
@@ -259,12 +259,12 @@ class FrozenStates:
         ----------
         rows : ndarray of shape (batch_size,), int
         seq_len : int
-            Of the padded batch.
+            Length of the padded batch.
 
         Returns
         -------
         Tensor of shape (batch_size, seq_len, width)
-            Or (batch_size, 1, width) where there is one state per text.
+            Or (batch_size, 1, width) if there is one state per text.
         """
         assert self._states is not None
         width, lengths = (seq_len if self.part.keeps_tokens else 1), self._lengths[rows]
@@ -275,25 +275,25 @@ class FrozenStates:
         return self._states[torch.from_numpy(index)]
 
     def given(self, states: Tensor | None) -> AbstractContextManager[None]:
-        """Return the context in which the module goes on from ``states``, if any."""
+        """Return a context in which the module starts from ``states``, if any."""
         return nullcontext() if states is None else self.part.given(states)
 
     def is_current(self) -> bool:
-        """Say whether the frozen part is still what the states came from.
+        """Return whether the frozen part is unchanged since the states were computed.
 
-        A callback may thaw it or write to it.
+        A callback may unfreeze it or change its weights.
         """
         return self._seen == self._fingerprint()
 
     def _fingerprint(self) -> list[tuple[bool, int]]:
-        # The version counts what was written to a tensor in place.
+        # torch increments the version whenever a tensor is changed in place.
         return [(p.requires_grad, p._version) for p in self._frozen]
 
     def close(self) -> None:
         """Free the memory, or the file and its room on the disk."""
         self._states = None
         if self._file is not None:
-            # On a full disk there is no room for what its buffer still holds, either.
+            # On a full disk, flushing the file's buffer fails, too.
             with suppress(OSError):
                 self._file.close()
             self._file = None

@@ -43,12 +43,12 @@ __all__ = [
 # device. So the number is at most twice the best choice, whatever the length of a fit.
 _EAGER_STEPS = 4
 
-# Recorded steps of BERT-base, 32 texts each, take 7.74 ms on an H100 (4,135 texts/s),
-# with compiled layers 6.74 ms (4,745/s): 1 ms less. Compilation takes 16 to 23 s, so it
-# is paid back after 16,000 to 23,000 steps; with 128 texts after 11,000 to 16,000.
+# On an H100, a recorded step of BERT-base with 32 texts takes 7.74 ms (4,135 texts/s),
+# and 6.74 ms (4,745 texts/s) with compiled layers. Compilation takes 16 to 23 s, which
+# pays after 16,000 to 23,000 steps of 32 texts, or 11,000 to 16,000 of 128 texts.
 STEPS_TO_COMPILE = 25_000
 
-# torch compiles one function for eight shapes at most, and complains of the ninth.
+# torch compiles one function for eight shapes at most, and warns about the ninth.
 MOST_LENGTHS = 8
 
 
@@ -60,11 +60,12 @@ def with_graphs(
     layers: Iterable[nn.Module] = (),
     windowed: bool = False,
 ) -> TrainingStep | GraphedStep:
-    """Return a step that is recorded, or the step itself where it cannot be.
+    """Return a step that is recorded, or the step itself if it cannot be recorded.
 
-    At fp16 it cannot: the scaler of the losses keeps part of its state in Python. Nor
-    can it where texts are read in windows: their batches have any number of sequences.
-    Nor where a callback looks at the gradients, of which a warning tells.
+    It cannot be recorded at fp16, because the scaler of the losses keeps part of its
+    state in Python. It cannot if texts are read in windows, because their batches have
+    any number of sequences. And it cannot, with a warning, if a callback looks at the
+    gradients.
 
     Parameters
     ----------
@@ -72,7 +73,7 @@ def with_graphs(
     batch_size : int
     record : callable
     layers : iterable of Module, default=()
-        As of `GraphedStep`.
+        See `GraphedStep`.
     windowed : bool, default=False
         Whether texts are read in windows.
     """
@@ -80,29 +81,29 @@ def with_graphs(
         return step
     if step.on_grad_computed is not None:
         warn_user(
-            "A callback looks at the gradients, so training goes on without CUDA "
-            "graphs: with the same results but slower.",
+            "A callback looks at the gradients, so that training does without CUDA "
+            "graphs. The results are the same, but it is slower.",
         )
         return step
     return GraphedStep(step, batch_size=batch_size, record=record, layers=layers)
 
 
 class GraphedStep:
-    """A training step that is recorded once per shape; elsewhere it runs eagerly.
+    """A training step that is recorded once for each shape of a batch.
 
     The first batches of a shape run eagerly. They create the gradients and the
-    optimizer's state, which recorded steps then write in place.
+    optimizer's state, which recorded steps then change in place.
 
     Parameters
     ----------
     step : TrainingStep
-        Without ``on_grad_computed``: nobody can look at what a replay computes.
+        Without ``on_grad_computed``, because a replay shows its gradients to nobody.
     batch_size : int
-        Rows of a recorded batch. A shorter one is filled up with rows of no weight.
+        Rows of a recorded batch. A shorter batch is filled up with rows of weight 0.
     record : callable
-        A `CudaRecorder`, or a stand-in.
+        A `CudaRecorder`, or a replacement in tests.
     layers : iterable of Module, default=()
-        To be compiled while steps are recorded.
+        Layers to compile while steps are recorded.
     """
 
     def __init__(
@@ -120,7 +121,7 @@ class GraphedStep:
         self._compiled = CompiledLayers(layers) if layers else None
         self._compiled_lengths: set[int] = set()
         self._shapes: RecordedShapes[_RecordedStep] = RecordedShapes(
-            _EAGER_STEPS, "training"
+            _EAGER_STEPS, "Training"
         )
         self._trainable = self._flags()
         step.keeps_gradients = True
@@ -143,14 +144,14 @@ class GraphedStep:
         return loss
 
     def release(self) -> None:
-        """Give up the recordings and their memory."""
+        """Free the recordings and their memory."""
         self._shapes.clear()
 
     def _flags(self) -> list[bool]:
         return [parameter.requires_grad for parameter in self.step.parameters]
 
     def _follow_thawing(self) -> None:
-        """Start anew where a callback has frozen or thawed something."""
+        """Discard all recordings if a callback has frozen or unfrozen a parameter."""
         flags = self._flags()
         if flags == self._trainable:
             return
@@ -158,7 +159,7 @@ class GraphedStep:
         self._shapes.clear()
         for parameter in self.step.parameters:
             if not parameter.requires_grad:
-                parameter.grad = None  # the optimizer passes over it, as it should
+                parameter.grad = None  # so that the optimizer skips it
 
     def _record(self, batch: Batch) -> _RecordedStep:
         make = partial(_RecordedStep, self.step, batch, self.batch_size, self._recorder)
@@ -169,13 +170,13 @@ class GraphedStep:
         try:
             with self._compiled.in_place():
                 recorded = make()
-        except RecordingError:  # the compiler has done its work
+        except RecordingError:  # it is not the compiler that failed
             raise
         except Exception as error:  # compilers fail in many ways
             self._compiled = None
             warn_user(
-                f"The layers cannot be compiled here ({first_paragraph(error)}): "
-                "training goes on without, with the same results but slower.",
+                f"The layers cannot be compiled here ({first_paragraph(error)}). "
+                "Training continues without, with the same results but slower.",
             )
             return make()
         self._compiled_lengths = lengths
@@ -183,13 +184,13 @@ class GraphedStep:
 
 
 class _RecordedStep:
-    """A training step of one shape: the memory it reads, and its replay.
+    """A training step of one shape, with the memory that it reads.
 
     Parameters
     ----------
     step : TrainingStep
     batch : Batch
-        Of the shape; its rows are not used.
+        A batch of the shape. Its content is not used.
     n_rows : int
     record : callable
     """
@@ -202,14 +203,14 @@ class _RecordedStep:
         others = [step.device] if step.device.type == "cuda" else []
 
         def warm_up() -> None:
-            # Without weights the gradients are zero: nothing changes, wherever in an
-            # optimizer step this happens. The masks are not all ones, for which
-            # transformers would take another path than while it is recorded.
+            # The rows have weight 0 and their gradients are zero, so that this changes
+            # nothing. The masks are not all ones, because transformers would take
+            # another path for those than while it is recorded.
             with torch.random.fork_rng(others):
                 step.compute(replace(buffers, ends_step=False))
 
         self._replay = record(lambda: result.copy_(step.compute(buffers)), warm_up)
-        # Recorded by address: they must live even if somebody sets them to None.
+        # The recording holds their addresses, so that they must never be freed.
         self._gradients = [parameter.grad for parameter in step.parameters]
 
     def __call__(self, batch: Batch) -> Tensor:
@@ -232,7 +233,7 @@ def _tensors(batch: Batch) -> dict[str, Tensor]:
 
 
 def _blank(batch: Batch, n_rows: int) -> Batch:
-    """Return a batch of ``n_rows`` rows without weight, like another one."""
+    """Return a batch like another one, with ``n_rows`` rows of weight 0."""
     empty: dict[str, Any] = {
         name: tensor.new_empty((n_rows, *tensor.shape[1:]))
         for name, tensor in _tensors(batch).items()
@@ -243,7 +244,7 @@ def _blank(batch: Batch, n_rows: int) -> Batch:
 
 
 def _fill(buffers: Batch, batch: Batch) -> None:
-    """Copy a batch into the first rows; leave none of the others a weight."""
+    """Copy a batch into the first rows; give all other rows weight 0."""
     sources = _tensors(batch)
     for name, buffer in _tensors(buffers).items():
         buffer[: len(batch)].copy_(sources[name], non_blocking=True)
@@ -254,18 +255,18 @@ def _fill(buffers: Batch, batch: Batch) -> None:
 def _blank_rows(buffers: Batch, start: int) -> None:
     for buffer in _tensors(buffers).values():
         buffer[start:] = 0
-    # Attention to nothing, and the mean of nothing, are not defined.
+    # Attention to no token, and the mean of no token, are not defined.
     buffers.attention_mask[start:, 0] = 1
 
 
 def worth_compiling(encoder: PreTrainedModel, n_steps: int) -> list[nn.Module]:
-    """Return the encoder's trainable layers where a fit is long enough, else none.
+    """Return the encoder's trainable layers if a fit is long enough, else none.
 
     Parameters
     ----------
     encoder : PreTrainedModel
     n_steps : int
-        Batches of the whole fit.
+        Number of batches of the whole fit.
     """
     if n_steps < STEPS_TO_COMPILE:
         return []
@@ -277,17 +278,17 @@ def worth_compiling(encoder: PreTrainedModel, n_steps: int) -> list[nn.Module]:
 
 
 class CompiledLayers:
-    """Layers with compiled forwards at hand.
+    """Layers whose compiled forward methods can be put in place.
 
-    They are in place inside of a context alone: what runs anywhere else (validation,
-    other shapes, who saves or pickles the model) meets the layers as they were.
+    They are in place within a context only. Whatever runs elsewhere, such as
+    validation, other shapes or saving, meets the layers as they were.
 
     Parameters
     ----------
     layers : iterable of Module
-        Those that somebody has given a forward of his own are left alone.
+        Layers with a forward method of their own instance are left alone.
     **options
-        Of ``torch.compile``.
+        Options of ``torch.compile``.
     """
 
     def __init__(self, layers: Iterable[nn.Module], **options) -> None:
@@ -299,9 +300,9 @@ class CompiledLayers:
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """Let the layers run compiled inside of the context."""
+        """Run the compiled layers within the context."""
         with ExitStack() as stack:
-            # Compilers warn of what they do themselves.
+            # Compilers warn about their own work.
             stack.enter_context(warnings.catch_warnings())
             warnings.simplefilter("ignore")
             for layer, forward in self._compiled:

@@ -1,4 +1,4 @@
-"""Losses: logits and masked, weighted targets -> one number to minimise."""
+"""Losses of logits against masked and weighted targets."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def focal(
 
     Shape: (batch_size, n_labels) twice -> (batch_size, n_labels)
     """
-    # 1 - p(the truth), kept in log space so that no cell underflows.
+    # The probability of the wrong class, in log space so that no cell underflows.
     log_wrong = F.logsigmoid(torch.where(targets > 0.5, -logits, logits))
     loss = bce(logits, targets, pos_weight) * torch.exp(gamma * log_wrong)
     if alpha is not None:
@@ -61,8 +61,8 @@ def asymmetric(
     positive = -F.logsigmoid(logits) * torch.exp(gamma_pos * F.logsigmoid(-logits))
     if pos_weight is not None:
         positive = positive * pos_weight
-    # Neither 0 nor 1: there a logarithm, or the slope of a power below 1, is infinite,
-    # and a product with a slope of 0 is nan.
+    # Exactly 0 and 1 are excluded. There, the logarithm or the slope of a power below 1
+    # is infinite, and its product with a slope of 0 is NaN.
     p_shifted = (torch.sigmoid(logits) - clip).clamp(min=1e-8, max=1 - 1e-6)
     negative = -torch.log1p(-p_shifted) * p_shifted**gamma_neg
     return torch.where(targets > 0.5, positive, negative)
@@ -84,8 +84,8 @@ class MultiLabelLoss(nn.Module):
     pos_weight : Tensor of shape (n_labels,), optional
         Factor of each label's positive cells.
     **params
-        Keyword arguments of the loss: ``gamma``, ``alpha`` of focal; ``gamma_neg``,
-        ``gamma_pos``, ``clip`` of asymmetric.
+        Keyword arguments of the loss: ``gamma`` and ``alpha`` for focal, ``gamma_neg``,
+        ``gamma_pos`` and ``clip`` for asymmetric.
     """
 
     def __init__(
@@ -101,10 +101,10 @@ class MultiLabelLoss(nn.Module):
 
         Shape: (batch_size, n_labels) three times -> ()
         """
-        # float32 whatever the autocast: bf16 has 8 bits for a logit.
+        # In float32 even under autocast, because bf16 has only 8 bits for a logit.
         cells = self.cell_loss(logits.float(), targets, self.pos_weight, **self.params)
-        # A cell of weight 0 must give a gradient of 0 even where its loss is not
-        # finite: 0 * inf is nan.
+        # A cell of weight 0 must have a gradient of 0 even if its loss is infinite, and
+        # 0 * inf is NaN.
         return torch.where(weights > 0, cells * weights, 0.0).sum()
 
 

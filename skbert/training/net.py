@@ -39,9 +39,9 @@ __all__ = ["MultiLabelNet"]
 class MultiLabelNet(NeuralNet):
     """A skorch net over ragged tokens, with one optimizer step per training step.
 
-    The losses of an epoch stay on the device until it ends, so that no batch waits
-    for the one before. Callbacks see all epoch events; batch events carry a loss
-    that is still a tensor on the device.
+    The losses of an epoch stay on the device until it ends, so that no batch waits for
+    the one before. Callbacks see all events of epochs and batches. The loss of a batch
+    is a tensor on the device.
 
     Parameters
     ----------
@@ -51,10 +51,10 @@ class MultiLabelNet(NeuralNet):
         The loss itself, not a class.
     padding : Padding
     precision : {"fp32", "bf16", "fp16"}
-        What this machine can do.
+        Precision that this machine supports.
     asked_precision : {"auto", "fp32", "bf16", "fp16"}
-        With "auto", a model that overflows at ``precision`` runs in fp32; the one
-        used is ``precision_``.
+        Precision that the user asked for. With "auto", a model that overflows at
+        ``precision`` runs in fp32. ``precision_`` is the one that is used.
     head_lr, weight_decay, warmup : float
     max_grad_norm : float or None
     accumulation : int
@@ -62,14 +62,14 @@ class MultiLabelNet(NeuralNet):
     trainable_layers : int or None
     freeze_embeddings : bool
     scoring : str or callable
-        Chooses the best epoch when there is validation data.
+        Score that chooses the best epoch if there is validation data.
     threshold : float or ndarray of shape (n_labels,)
-        The cut of the recorded F1 and accuracy.
+        Threshold of the recorded F1 and accuracy.
     n_iter_no_change : int or None
         Epochs without a better score before training stops.
     seed : int
     **kwargs
-        Of ``skorch.NeuralNet``.
+        Parameters of ``skorch.NeuralNet``.
     """
 
     def __init__(
@@ -111,24 +111,24 @@ class MultiLabelNet(NeuralNet):
             module,
             criterion,
             train_split=None,
-            # They read per-batch losses as Python numbers: a wait for every batch.
+            # They would wait for the device after every batch to read its loss.
             callbacks__train_loss=None,
             callbacks__valid_loss=None,
             **kwargs,
         )
 
-    # --- what skorch asks a net to say -------------------------------------------
+    # --- hooks of skorch ----------------------------------------------------------
 
     @property
     def _default_callbacks(self):
-        # skorch reads its defaults from this property. The one change: a table only
-        # where it is wanted, in plain text where it does not go to a terminal.
+        # skorch reads its defaults from this property. Here, the table of epochs is
+        # printed only if the user wants it, and in plain text outside of a terminal.
         defaults = dict(super()._default_callbacks)
         defaults["print_log"] = PrintLog(sink=print_row if self.verbose else discard)
         return list(defaults.items())
 
     def initialize_module(self):
-        """Use the module that was given, its frozen parts marked."""
+        """Use the given module, and freeze its frozen parts."""
         super().initialize_module()
         self.always_eval_ = freeze(
             self.module_,
@@ -158,11 +158,11 @@ class MultiLabelNet(NeuralNet):
         return self
 
     def get_split_datasets(self, X: TrainingSets, y=None, **fit_params):
-        """Return the two sets, split long before."""
+        """Return the two sets, which `plan_fit` has split."""
         return X.train, X.valid
 
     def get_iterator(self, dataset: LabelledTokens, training: bool = False):
-        """Return the batches of the fit, or a validation set as it is."""
+        """Return the batches of the training set, or the validation set itself."""
         return self.run_.batches if training else dataset
 
     @property
@@ -292,7 +292,7 @@ class MultiLabelNet(NeuralNet):
         return {"loss": self.run_.step(batch)}
 
     def __getstate__(self):
-        # `module` and `module_` are one object; skorch would pickle it twice.
+        # `module` and `module_` are one object, which skorch would pickle twice.
         state = {**super().__getstate__(), "module": None}
         state.pop("run_", None)  # its graphs and locks belong to this process
         return state
@@ -305,7 +305,7 @@ class MultiLabelNet(NeuralNet):
             self.precision_ = self._precision_here()
 
     def _precision_here(self) -> str:
-        """Return what was asked for if this device can do it, otherwise the best."""
+        """Return the precision that was asked for, or the best that this device has."""
         device = torch.device(self.device)
         try:
             precision = resolve_precision(self.asked_precision, device)
@@ -327,7 +327,7 @@ class MultiLabelNet(NeuralNet):
             return predictor.logits(tokens)
 
     def predictor(self) -> Predictor:
-        """Return what predicts texts that come in several parts."""
+        """Return a predictor, for texts that come in several parts."""
         survive_forks()
         if self.module_.training:
             self.module_.eval()
@@ -342,7 +342,7 @@ class MultiLabelNet(NeuralNet):
         )
 
     def infer(self, x: Batch, **fit_params) -> Tensor:
-        """Return the float32 logits of a batch; for callbacks that want them."""
+        """Return the float32 logits of a batch, for callbacks that need them."""
         x = x.to(torch.device(self.device))
         return x.per_text(self.module_(x.input_ids, x.attention_mask).float())
 

@@ -31,20 +31,20 @@ def parameter_groups(
 ) -> list[dict]:
     """Sort the trainable parameters into the optimizer's groups.
 
-    Biases and the weights of norms, all of one dimension, are not decayed, as in
-    BERT's own fine-tuning code.
+    Biases and the weights of norms, which have one dimension, are excluded from weight
+    decay, as in BERT's own fine-tuning code.
 
     Parameters
     ----------
     named_parameters : iterable of (str, Parameter)
     head : set of str
-        The names that get the head's learning rate.
+        Names of the parameters with the head's learning rate.
     learning_rate, head_learning_rate, weight_decay : float
 
     Returns
     -------
     list of dict
-        For an optimizer of torch; no group is empty.
+        Groups for an optimizer of torch, none of them empty.
     """
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in named_parameters:
@@ -70,20 +70,20 @@ def _linear_factor(step: int, *, n_steps: int, n_warmup: int) -> float:
 def linear_schedule(
     optimizer: Optimizer, n_steps: int, warmup: float, n_done: int = 0
 ) -> LambdaLR:
-    """Return the schedule that rises linearly, then falls linearly to zero.
+    """Return a schedule that rises linearly and then falls linearly to zero.
 
     Parameters
     ----------
     optimizer : Optimizer
     n_steps : int
-        Steps of the whole fit.
+        Number of optimizer steps of the whole fit.
     warmup : float
-        Fraction of ``n_steps`` in which the rates rise.
+        Fraction of ``n_steps`` in which the learning rates rise.
     n_done : int, default=0
-        Steps that were made before.
+        Number of steps that are done already.
     """
     for group in optimizer.param_groups:
-        # A schedule that does not start at its beginning wants to find it.
+        # torch requires it if a schedule does not start at step 0.
         group.setdefault("initial_lr", group["lr"])
     factor = partial(_linear_factor, n_steps=n_steps, n_warmup=round(warmup * n_steps))
     return LambdaLR(optimizer, factor, last_epoch=n_done - 1)
@@ -103,7 +103,7 @@ def make_optimizer(
     Parameters
     ----------
     module : MultiLabelModule
-        On ``device``.
+        A module on ``device``.
     learning_rate, head_learning_rate, weight_decay : float
     device : torch.device
     recorded : bool, default=False
@@ -117,7 +117,7 @@ def make_optimizer(
             head_learning_rate=head_learning_rate,
             weight_decay=weight_decay,
         ),
-        # One kernel for all parameters.
+        # A fused optimizer updates all parameters with one kernel.
         fused=device.type in ("cpu", "cuda"),
         capturable=recorded,
     )
@@ -127,9 +127,9 @@ def make_optimizer(
 
 
 def _move_rates(optimizer: Optimizer, device: torch.device) -> None:
-    """Move the learning rates to where a recorded update reads them anew.
+    """Move the learning rates to tensors, which a recorded update reads every time.
 
-    A schedule goes on from the plain numbers: it fills the tensors, and nothing is
+    The schedule computes with plain numbers and fills the tensors, so that nothing is
     read back from the device.
     """
     for group in optimizer.param_groups:
@@ -138,14 +138,14 @@ def _move_rates(optimizer: Optimizer, device: torch.device) -> None:
 
 
 def continue_optimizer(optimizer: Optimizer, state: dict) -> None:
-    """Take over an earlier fit's moments, where they are of the same parameters.
+    """Take over the moments of an earlier fit if they belong to the same parameters.
 
     Parameters
     ----------
     optimizer : Optimizer
-        It keeps its own rates and options.
+        An optimizer that keeps its own learning rates and options.
     state : dict
-        The earlier optimizer's.
+        State of the earlier optimizer.
     """
     shapes = [len(group["params"]) for group in optimizer.param_groups]
     if shapes != [len(group["params"]) for group in state["param_groups"]]:

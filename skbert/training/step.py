@@ -1,4 +1,4 @@
-"""Step: a batch in, weights a little better, its loss out; knows nothing of skorch."""
+"""One training step: forward, backward and update, in parts if memory runs out."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from skbert.tokens.batching import Batch
 __all__ = ["TrainingStep"]
 
 
-# Tokens, padding included, that go through a model at once on the CPU: more fall out
-# of the cache, and take memory. For MiniLM a fit with 2,048 takes 230 MB more than one
-# with 768, and is some 3% faster (docs/performance.md).
+# Tokens, including padding, that go through a model at once on the CPU. More of them do
+# not fit into the cache and take memory. With MiniLM, 2,048 tokens are some 3% faster
+# than 768 but take 230 MB more (docs/performance.md).
 _PART_TOKENS = 768
 
 
@@ -49,8 +49,8 @@ class TrainingStep:
         Called with each batch when its gradients are computed, before the update. At
         fp16 it is called for the last batch of an optimizer step only.
     given : callable, optional
-        Called with the states of a batch, or None; returns the context in which the
-        module goes on from there.
+        Called with the states of a batch, or None. Returns the context in which the
+        module starts from these states.
     collected : callable, optional
         Returns the context in which the gradients of a batch are computed. See
         `EmbeddingBuffers.collected`.
@@ -81,12 +81,12 @@ class TrainingStep:
         self.given = given
         self.collected = collected
         self.parameters = [p for p in module.parameters() if p.requires_grad]
-        # Recorded steps write to gradients where these have always been.
+        # Recorded steps write gradients to fixed addresses.
         self.keeps_gradients = False
-        # A GPU has the memory, and wants few launches.
+        # A GPU has the memory, and is faster with few launches.
         self._part_tokens = math.inf if device.type == "cuda" else _PART_TOKENS
         self._has_warned = False
-        # The batches whose gradients wait for those of the present one.
+        # Batches of the current optimizer step whose gradients are computed already.
         self._waiting: list[Batch] = []
         # Only fp16 has too few exponent bits for gradients.
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
@@ -104,12 +104,12 @@ class TrainingStep:
         return loss
 
     def compute(self, batch: Batch) -> Tensor:
-        """Do all that is done on the device; the learning rates stay as they are.
+        """Do the part of a step that runs on the device; keep the learning rates.
 
         Parameters
         ----------
         batch : Batch
-            On the device.
+            A batch on the device.
 
         Returns
         -------
@@ -121,12 +121,12 @@ class TrainingStep:
         return loss
 
     def pass_on(self, batch: Batch) -> None:
-        """Do after `compute` what is not done on the device.
+        """Do the part of a step after `compute` that does not run on the device.
 
         Parameters
         ----------
         batch : Batch
-            Whose gradients are computed; nobody may write to it afterwards.
+            The batch of `compute`. It must not be changed afterwards.
         """
         if batch.ends_step:
             self._waiting.clear()
@@ -135,7 +135,7 @@ class TrainingStep:
             self._waiting.append(batch)
 
     def _try_gradients(self, batches: list[Batch]) -> Tensor | None:
-        """Return the last batch's loss; None if memory ran out, with smaller parts."""
+        """Return the last batch's loss; None if it has to be tried in smaller parts."""
         loss = None
         for batch in batches:
             try:
@@ -151,23 +151,23 @@ class TrainingStep:
         return loss
 
     def _halve_parts(self, batch: Batch) -> bool:
-        """Make parts half as large as a batch has them; say whether that can be."""
+        """Halve the size of parts; return whether that is possible."""
         part = next(batch.parts(self._part_tokens))
         if len(part) == 1:
             return False
-        # Not the part's own tokens: of texts in windows, others may have more.
+        # The mean of the batch counts, because other texts may have more windows.
         self._part_tokens = (len(part) + 1) // 2 * batch.tokens_per_row
         if not self._has_warned:
             self._has_warned = True
             warn_user(
-                f"Memory does not suffice for {len(part)} texts at once: from now on "
-                "they go through the model in smaller parts, with the same results "
-                "(dropout draws anew) but slower.",
+                f"Memory does not suffice for {len(part)} texts at once. From now on "
+                "they go through the model in smaller parts. The results are the same "
+                "except for new dropout masks, but it is slower.",
             )
         return True
 
     def _gradients(self, batch: Batch) -> Tensor:
-        """Add a batch's gradients up; return its loss."""
+        """Add up the gradients of a batch; return its loss."""
         loss = torch.zeros((), dtype=torch.float32, device=self.device)
         with self.collected():
             for part in batch.parts(self._part_tokens):
@@ -207,6 +207,6 @@ class TrainingStep:
     def _clip(self, largest: float) -> None:
         gradients = [p.grad for p in self.parameters if p.grad is not None]
         norm = get_total_norm(gradients)
-        # A GPU would have to be waited for; elsewhere most steps need no change.
+        # Reading the norm would wait for a GPU. On a CPU most steps need no change.
         if self.device.type == "cuda" or norm > largest:
             clip_grads_with_norm_(self.parameters, largest, norm)

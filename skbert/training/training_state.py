@@ -23,7 +23,7 @@ class BestWeights:
         self.weights: dict[str, Tensor] = {}
 
     def offer(self, score: float, module: nn.Module) -> bool:
-        """Keep a copy of the weights if ``score`` is the best; nan never is."""
+        """Keep a copy of the weights if ``score`` is the best so far; NaN never is."""
         if not score > self.score:
             return False
         self.score = score
@@ -43,7 +43,7 @@ class BestWeights:
 
 
 def take_state(net: Any) -> EpochState:
-    """Return what a net that trains needs to go on after the epoch at hand.
+    """Return the state that a net needs to continue after the current epoch.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def take_state(net: Any) -> EpochState:
     Returns
     -------
     EpochState
-        Frozen weights are not in it: they are where they came from.
+        Without the frozen weights, which the checkpoint of the model holds.
     """
     tensors = {f"weights.{name}": t for name, t in _changing(net).items()}
     for index, moments in net.optimizer_.state_dict()["state"].items():
@@ -75,14 +75,15 @@ def take_state(net: Any) -> EpochState:
 
 @torch.no_grad()
 def put_back(net: Any, state: EpochState) -> None:
-    """Make a net that is about to train what it was when its state was taken.
+    """Restore the state of a net that is about to train.
 
-    Only what is changed is written to: states of frozen layers stay valid.
+    Only tensors that training changes are written, so that the kept outputs of frozen
+    layers stay valid.
 
     Parameters
     ----------
     net : MultiLabelNet
-        Its history and its schedule are where the state was taken.
+        Its history and its schedule are those of the state.
     state : EpochState
     """
     for name, tensor in _changing(net).items():
@@ -111,7 +112,7 @@ def _part(state: EpochState, kind: str) -> dict[str, Tensor]:
 
 
 def _changing(net: Any) -> dict[str, Tensor]:
-    """Return what training writes to: the optimizer's parameters, and buffers."""
+    """Return the tensors that training changes: trained parameters and buffers."""
     module: nn.Module = net.module_
     trained = {id(p) for group in net.optimizer_.param_groups for p in group["params"]}
     tensors: dict[str, Tensor] = {
@@ -119,7 +120,7 @@ def _changing(net: Any) -> dict[str, Tensor]:
         for name, parameter in module.named_parameters()
         if id(parameter) in trained
     }
-    # The others are constants that the module makes anew.
+    # Other buffers are constants that the module computes by itself.
     kept = module.state_dict().keys()
     return tensors | {
         name: buffer for name, buffer in module.named_buffers() if name in kept

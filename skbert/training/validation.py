@@ -1,4 +1,4 @@
-"""Validation: logits of the validation set -> the scores that an epoch records."""
+"""The scores that an epoch records of the validation set."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from skbert.tokens.batching import LabelledTokens
 
 __all__ = ["validation_scores"]
 
-# Beside the chosen score, every epoch records these: the columns that people know from
-# the Trainer's table.
+# Scores that every epoch records beside the chosen one, as the Trainer's table does.
 _RECORDED_SCORES = {
     "valid_f1_micro": "f1_micro",
     "valid_roc_auc_micro": "roc_auc_micro",
@@ -33,17 +32,17 @@ def validation_scores(
     scoring: str | Callable[..., float],
     threshold: float | np.ndarray,
 ) -> dict[str, float]:
-    """Return the mean loss and the scores, by the names under which they are recorded.
+    """Return the mean loss and the scores, by the names of their columns.
 
     Parameters
     ----------
     logits : ndarray of shape (n_samples, n_labels), float32
     dataset : LabelledTokens
     criterion : MultiLabelLoss
-        On ``device``.
+        A loss on ``device``.
     device : torch.device
     name : str
-        Of the score that chooses the best epoch.
+        Column of the score that chooses the best epoch.
     scoring : str or callable
         That score.
     threshold : float or ndarray of shape (n_labels,)

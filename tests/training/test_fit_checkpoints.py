@@ -217,7 +217,7 @@ def test_an_error_of_the_disk_is_told_once(folder, moment, monkeypatch):
         assert len(record) == 1
         assert str(record[0].message) == (
             f"The state after epoch 2 could not be written to {folder} ([Errno 28] No "
-            "space left on device): this fit goes on without keeping its state. If it "
+            "space left on device): this fit continues without saving its state. If it "
             "is killed, a later one starts from the last state that is there, or anew."
         )
         assert equal(states.load(), state(1))

@@ -337,7 +337,7 @@ def test_a_full_disk_costs_time_only(make, emails, folder, monkeypatch, anew, re
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
     try:
-        with pytest.warns(UserWarning, match="frozen layers' states") as caught:
+        with pytest.warns(UserWarning, match="outputs of the frozen layers") as caught:
             clf = make().fit(X, y)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -502,7 +502,7 @@ def test_predictions_that_cannot_be_recorded_run_eagerly():
     module, batch = Text().eval(), make_batch()
     forward = GraphedForward(module, record=fails)
     expected = module(batch.input_ids, batch.attention_mask)
-    with pytest.warns(UserWarning, match="prediction goes on without") as record:
+    with pytest.warns(UserWarning, match="Prediction continues without") as record:
         for _ in range(12):
             found = forward(batch.input_ids, batch.attention_mask)
             assert torch.equal(found, expected)

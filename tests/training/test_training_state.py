@@ -375,7 +375,7 @@ def test_an_interrupted_fit_keeps_its_state(make, emails):
     whole = make(checkpoint_dir=None).fit(*emails)
     clf = make()
     Crash.epoch, Crash.error = 4, KeyboardInterrupt
-    with pytest.warns(UserWarning, match="in epoch 4; .* goes on after epoch 3."):
+    with pytest.warns(UserWarning, match="in epoch 4; .* continues after epoch 3."):
         clf.fit(*emails)
     assert clf.predict(emails[0]).shape == emails[1].shape
     Crash.epoch = None

@@ -78,11 +78,10 @@ def run_python(path, folder):
 @pytest.mark.newcomer
 def test_the_snippets_of_the_readme_run_one_after_the_other(minilm, tmp_path):
     snippets = fenced(README, "python")
-    assert len(snippets) >= 4
+    assert len(snippets) >= 2
     script = tmp_path / "readme.py"
     script.write_text("\n".join(snippets))
     run_python(script, tmp_path)
-    assert (tmp_path / "search.db").exists()
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)

@@ -21,8 +21,9 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from skbert.models.architecture import freeze
-from skbert.models.checkpoint import DEFAULT_MODEL, open_checkpoint
+from skbert.models.checkpoint import open_checkpoint
 from skbert.models.configuration import load_config
+from skbert.models.hub import DEFAULT_MODEL
 from skbert.models.module import build_module
 from skbert.tokens.batching import Batch
 from skbert.training.losses import MultiLabelLoss

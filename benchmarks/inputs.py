@@ -16,7 +16,8 @@ import numpy as np
 from quality import REPOSITORY, find_folder, has_data, read_data
 from transformers import AutoTokenizer
 
-from skbert.models.checkpoint import DEFAULT_MODEL, open_checkpoint
+from skbert.models.checkpoint import open_checkpoint
+from skbert.models.hub import DEFAULT_MODEL
 from skbert.runtime.quiet import quiet_transformers
 from skbert.tokens.tokenization import tokenize
 

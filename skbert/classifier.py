@@ -16,8 +16,10 @@ from sklearn.utils.validation import check_is_fitted
 from skbert.exceptions import ModelFormatError
 from skbert.inputs.texts import check_texts
 from skbert.models.architecture import encoder_structure
-from skbert.models.checkpoint import DEFAULT_MODEL, Checkpoint, resolve_model
-from skbert.models.persistence import SavedModel, load_model, save_model
+from skbert.models.checkpoint import Checkpoint
+from skbert.models.hub import DEFAULT_MODEL, resolve_model
+from skbert.models.loading import SavedModel, load_model
+from skbert.models.saving import save_model
 from skbert.prediction.mixin import TextPredictionMixin
 from skbert.runtime.device import resolve_device
 from skbert.runtime.memory import memory_errors
@@ -443,10 +445,9 @@ class TransformerMultiLabelClassifier(TextPredictionMixin, BaseEstimator):
         Parameters
         ----------
         folder : str or path-like
-            Made if it does not exist. A model in it is replaced, whoever saved it;
-            other files stay. A README.md that skbert began keeps what people wrote
-            into it, but for its origin and its table of thresholds; any other stays
-            as it is.
+            Folder, which is created if it does not exist. A model in it is replaced,
+            whoever saved it, and other files stay. Of a README.md that skbert wrote,
+            only the part between its markers is renewed; any other stays as it is.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Model card: what a saved model's README.md says of its labels and its origin."""
+"""The README.md of a saved model: its labels, thresholds and origin."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from pathlib import Path
 
 __all__ = ["make_card", "renew_card"]
 
-_CARD = """\
+# Saving a model renews what is between the markers. The rest belongs to people.
+_BEGIN = "<!-- skbert begins: this part is renewed whenever a model is saved here -->\n"
+_END = "<!-- skbert ends -->\n"
+
+_CARD = f"""\
 ---
 library_name: skbert
 pipeline_tag: text-classification
@@ -18,7 +22,8 @@ tags: [multi-label, scikit-learn]
 
 # Multi-label text classifier
 
-Fine-tuned {origin}with skbert ({pooling} pooling). Load it with
+{_BEGIN}
+Fine-tuned {{origin}}with skbert ({{pooling}} pooling). Load it with
 
 ```python
 from skbert import TransformerMultiLabelClassifier
@@ -29,30 +34,23 @@ clf.predict_labels(["a text"])
 
 | label | threshold |
 | --- | --- |
-{rows}
-"""
+{{rows}}
 
-_HEADER = "---\nlibrary_name: skbert\n"
+{_END}"""
 
-# What Markdown reads in a cell as more than itself; "_" only where a word ends there.
+# What Markdown reads in a cell as more than itself; "_" only at the end of a word.
 _MARKUP = re.compile(r"[\\|`*<\[&~]|(?<![^\W_])_|_(?![^\W_])")
-
-# What changes with the model, where people may have written something around it.
-_CHANGING = (
-    re.compile(r"Fine-tuned (from `.*` )?with skbert \(\w+ pooling\)"),
-    re.compile(r"\| *label *\| *threshold *\|\n\|[ :|-]*\n(\|.*(\n|\Z))*"),
-)
 
 
 def make_card(
     model: str | None, pooling: str, thresholds: Iterable[tuple[str, float]]
 ) -> str:
-    """Describe a model, with a threshold of each label.
+    """Describe a model and the threshold of each label.
 
     Parameters
     ----------
     model : str or None
-        What it was fine-tuned from, by its name on the hub; None if it has none.
+        Name on the hub of the model that was fine-tuned; None if it has none.
     pooling : {"native", "mean"}
     thresholds : iterable of (str, float)
     """
@@ -64,38 +62,34 @@ def make_card(
 
 
 def _as_cell(name: str) -> str:
-    """Return a name as a table's cell shows it literally: a line without markup."""
+    """Return a name as the cell of a table: one line, with all markup escaped."""
     return _MARKUP.sub(r"\\\g<0>", " ".join(name.splitlines()))
 
 
 def renew_card(path: Path, card: str) -> str | None:
-    """Return what a README.md is to say now; None if it stays as it is.
+    """Return the new content of a README.md; None if it stays as it is.
 
-    One that skbert began keeps what people wrote into it; its origin and its table
-    of thresholds are those of the new card. One that others began stays.
+    If there are markers in it, only the part between them is replaced. Without markers
+    the file belongs to people.
 
     Parameters
     ----------
     path : Path
-        Where the README.md is, if there is one.
+        Path of the README.md, which need not exist.
     card : str
-        Of `make_card`.
+        Result of `make_card`.
     """
     if not os.path.lexists(path):
         return card
-    if not path.is_file():  # reading a pipe would wait for ever
+    if not path.is_file():  # reading a pipe would wait forever
         return None
     try:
         old = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return None
-    if not old.startswith(_HEADER):
+    before, begin, rest = old.partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    if not (begin and end):
         return None
-    for part in _CHANGING:
-        old = _renew(part, old, card)
-    return old
-
-
-def _renew(part: re.Pattern, old: str, card: str) -> str:
-    new = part.search(card)
-    return old if new is None else part.sub(lambda _: new[0], old, count=1)
+    generated = card[card.index(_BEGIN) : card.index(_END)]
+    return before + generated + end + after

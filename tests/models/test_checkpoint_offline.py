@@ -30,7 +30,7 @@ socket.socket = Refused
 socket.create_connection = socket.getaddrinfo = socket.gethostbyname = refuse
 
 from skbert import TransformerMultiLabelClassifier
-from skbert.models.checkpoint import resolve_model
+from skbert.models.hub import resolve_model
 from skbert.models.tokenizer import load_tokenizer
 
 def use(model, folder):

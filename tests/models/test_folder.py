@@ -17,7 +17,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from skbert.exceptions import ModelFormatError
-from skbert.models.checkpoint import open_checkpoint, resolve_model
+from skbert.models.checkpoint import open_checkpoint
 from skbert.models.folder import (
     TOKENIZER_FILES,
     WeightCount,
@@ -27,6 +27,7 @@ from skbert.models.folder import (
     load_weights,
     read_json,
 )
+from skbert.models.hub import resolve_model
 from skbert.models.tokenizer import load_tokenizer
 from skbert.runtime.quiet import quiet_transformers
 

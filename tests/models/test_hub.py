@@ -127,7 +127,8 @@ CHILD = """
 import json, os, sys, urllib.request
 from pathlib import Path
 from skbert import TransformerMultiLabelClassifier
-from skbert.models.checkpoint import open_checkpoint, resolve_model
+from skbert.models.checkpoint import open_checkpoint
+from skbert.models.hub import resolve_model
 
 def attempt(model, **options):
     try:

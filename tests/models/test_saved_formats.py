@@ -7,7 +7,7 @@ import pytest
 
 from save_format_fixture import FIXTURES, fit_example
 from skbert import TransformerMultiLabelClassifier
-from skbert.models.persistence import FORMAT_VERSION
+from skbert.models.loading import FORMAT_VERSION
 
 POOLINGS = ("mean", "native")
 NAMES = [

@@ -15,7 +15,7 @@ import pandas as pd
 
 from checkpoints import make_checkpoint
 from skbert import TransformerMultiLabelClassifier
-from skbert.models.persistence import FORMAT_VERSION
+from skbert.models.loading import FORMAT_VERSION
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 

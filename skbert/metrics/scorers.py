@@ -153,7 +153,7 @@ def get_multilabel_scorer(name: str) -> Callable[..., float]:
 
     See Also
     --------
-    skbert.metrics.scorers.resolve_scoring : The same names as functions of arrays.
+    skbert.metrics.resolve_scoring : The same names as functions of arrays.
 
     Notes
     -----
@@ -168,7 +168,7 @@ def get_multilabel_scorer(name: str) -> Callable[..., float]:
     classifier, and scores of its probabilities raise an error.
 
     Pass a splitter that takes NaN, such as
-    :class:`~skbert.model_selection.MultilabelStratifiedKFold`, as ``cv`` if `y` holds
+    :class:`~skbert.MultilabelStratifiedKFold`, as ``cv`` if `y` holds
     any: an integer makes scikit-learn look at `y`, and refuse it.
 
     Examples

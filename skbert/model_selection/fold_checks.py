@@ -33,7 +33,7 @@ def check_folds(
     scoring : str or callable
         What the user calls `score`; a callable is not tried: it may count its calls.
     score : callable
-        Of :func:`skbert.metrics.scorers.resolve_scoring`.
+        Of :func:`skbert.metrics.resolve_scoring`.
 
     Raises
     ------

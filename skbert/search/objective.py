@@ -113,7 +113,7 @@ class CrossValidationObjective:
     >>> from optuna.distributions import FloatDistribution
     >>> from skbert import make_tfidf_baseline
     >>> from skbert.search import CrossValidationObjective
-    >>> from skbert.search.study import open_study
+    >>> from skbert import open_study
     >>> texts = ["a wrong bill", "it crashes", "hello", "a crash and a bill"] * 4
     >>> y = [[1, 0], [0, 1], [0, 0], [1, 1]] * 4
     >>> objective = CrossValidationObjective(
@@ -219,7 +219,7 @@ class CrossValidationObjective:
         if study.directions != [StudyDirection.MAXIMIZE]:
             raise ValueError(
                 "The study is not maximized, but a greater score is better. Create it "
-                "with direction='maximize', as skbert.search.study.open_study does."
+                "with direction='maximize', as skbert.open_study does."
             )
         # A callable may count its calls.
         scoring = self.scoring if isinstance(self.scoring, str) else "callable"

@@ -93,7 +93,7 @@ def open_study(
     --------
     >>> import tempfile
     >>> from pathlib import Path
-    >>> from skbert.search.study import open_study
+    >>> from skbert import open_study
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder) / "search.log"
     ...     study = open_study(path, "tf-idf")
@@ -197,7 +197,7 @@ def run_trials(
 
     Examples
     --------
-    >>> from skbert.search.study import open_study, run_trials
+    >>> from skbert import open_study, run_trials
     >>> study = open_study(None, "demo")
     >>> run_trials(study, lambda trial: trial.suggest_float("x", 0, 1), 3)
     >>> run_trials(study, lambda trial: trial.suggest_float("x", 0, 1), 3)

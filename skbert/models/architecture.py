@@ -1,4 +1,4 @@
-"""Structure: an architecture's layers, embeddings and limits, read off its modules."""
+"""The layers, embeddings and limits of an architecture, found in its modules."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ __all__ = [
     "lay_out",
 ]
 
-# Beyond what is published, by far: Longformer's windows have 512 tokens.
+# Far beyond what is published: Longformer's windows have 512 tokens.
 _WIDEST_MULTIPLE = 2**16
 _MOST_LAYERS = 1000
 
 
 @dataclass(frozen=True)
 class EncoderStructure:
-    """What an architecture allows, read off its modules and not off its name.
+    """What an architecture allows, found in its modules and not by its name.
 
     Attributes
     ----------
     n_layers : int
     max_length : int or None
-        Most tokens of one text; None where positions are not tabulated.
+        Maximum number of tokens of a text; None without a table of positions.
     group : int
-        Neighbouring positions that the encoder merges: 4 in CANINE, otherwise 1.
+        Number of neighbouring positions that the encoder merges: 4 in CANINE, else 1.
     window : int
-        Multiples of this are what the encoder pads texts to by itself, as Longformer
-        does; otherwise 1.
+        Length to whose multiples the encoder pads texts by itself, as Longformer does;
+        else 1.
     n_tokens : int or None
-        Rows of the table of token embeddings; None where there is none.
+        Rows of the table of token embeddings; None without such a table.
     """
 
     n_layers: int
@@ -57,14 +57,14 @@ class EncoderStructure:
     def padding(
         self, pad_id: int, pooling: str, max_length: int, *, left: bool = False
     ) -> Padding:
-        """Say how to pad so that a text's result does not depend on its neighbours.
+        """Return a padding with which a text's result does not depend on its batch.
 
-        Groups that straddle the end of a text see its padding, so batches are padded
-        to whole groups. Their mean over the characters depends on the padding even
-        then, and only one common width makes it the same in every batch.
+        If the encoder merges positions, batches are padded to whole groups, because a
+        group at the end of a text sees the padding. The mean over the characters
+        depends on the padding even then, so that all batches get one width.
 
-        What an encoder adds by itself is added here instead: batches are as large then
-        as they seem, and there is a state per token, padding included.
+        If the encoder pads by itself, batches are padded here instead. Then they are as
+        large as they seem, and there is a state for every token, including padding.
 
         Parameters
         ----------
@@ -72,9 +72,9 @@ class EncoderStructure:
         pooling : {"native", "mean"}
         max_length : int
         left : bool, default=False
-            Whether the tokenizer pads at the beginning, as XLNet's does: its head reads
-            the last state. Where positions are tabulated it would move the text to
-            other positions, so padding is at the end then.
+            Whether the tokenizer pads at the beginning, as XLNet's does because its
+            head reads the last state. With a table of positions, padding is at the end
+            in any case, because the text would move to other positions.
         """
         multiple = math.lcm(self.group, self.window)
         most = -(-max_length // multiple) * multiple
@@ -93,7 +93,7 @@ def encoder_structure(
     ----------
     config : PreTrainedConfig
     weights : WeightCount, optional
-        As of `lay_out`.
+        See `lay_out`.
     """
     encoder = lay_out(AutoModel, config, weights)
     window = getattr(config, "attention_window", 1)  # Longformer's name for it
@@ -120,22 +120,21 @@ def lay_out(
     Parameters
     ----------
     auto_class : type
-        Of transformers.
+        An auto class of transformers.
     config : PreTrainedConfig
     weights : WeightCount, optional
-        What there is to fill it; the model may not be much larger.
+        Size of the weights that will fill it. The model must not be much larger.
 
     Raises
     ------
     ModelFormatError
-        If it is.
+        If the model is larger.
     """
-    # Ctrl-C in the midst of this would leave all of torch on that device.
     model = _on_meta_device(auto_class, config, weights)
     if weights is None:
         return model
     n_elements = sum(p.numel() for p in [*model.parameters(), *model.buffers()])
-    # A head and a pooler may be missing, and a table of positions be computed.
+    # A head and a pooler may be missing, and a table of positions may be computed.
     if n_elements > 2 * weights.n_elements + 10**7:
         raise _too_large(f"{n_elements:.1e} numbers", f"{weights.n_elements:.1e}")
     return model
@@ -150,7 +149,7 @@ def _on_meta_device(
 
 
 class _AtMost(TorchFunctionMode):
-    """Ends the construction of a model of more tensors than there are weights."""
+    """Stops the construction of a model with more tensors than there are weights."""
 
     def __init__(self, n_tensors: int) -> None:
         super().__init__()
@@ -179,11 +178,11 @@ def _token_table(encoder: PreTrainedModel) -> nn.Module | None:
 
 
 def _position_limit(encoder: PreTrainedModel, tokens: nn.Module | None) -> int | None:
-    """Return how many positions are tabulated; None where they are not.
+    """Return the number of positions in the table; None without a table.
 
-    Most tables are called alike. Of others the configuration says how long they are:
-    of GPT-2's, and of CTRL's, which is a buffer. In OPT, Nyströmformer and more, two
-    rows are no positions.
+    Most tables have the same name. For others, such as GPT-2's and the buffer of CTRL,
+    the configuration gives the length. In OPT, Nyströmformer and others, two rows are
+    not positions.
     """
     limits = [
         len(module.weight) - _first_position(module)
@@ -202,20 +201,20 @@ def _position_limit(encoder: PreTrainedModel, tokens: nn.Module | None) -> int |
 
 
 def _first_position(table: Any) -> int:
-    # RoBERTa and its kin count positions from the one after the padding's.
+    # RoBERTa and its relatives count positions from the index after the padding.
     return 0 if table.padding_idx is None else table.padding_idx + 1
 
 
 def encoder_layers(encoder: PreTrainedModel) -> list[nn.Module]:
-    """Return the encoder's layers, lowest first; empty where they cannot be told.
+    """Return the encoder's layers, lowest first, or an empty list if they are unknown.
 
-    They are the one list of as many modules as the configuration counts layers. In
-    other architectures layers share their weights (ALBERT), are spread over several
-    lists (XLM), or there is a second stack (T5).
+    The layers are the one list that has as many modules as the configuration has
+    layers. There is no such list if layers share weights (ALBERT), are spread over
+    several lists (XLM), or form a second stack (T5).
     """
     depth = getattr(encoder.config, "num_hidden_layers", None)
     lists = [m for m in encoder.modules() if isinstance(m, nn.ModuleList)]
-    # A list inside of another is part of a layer, or of layers that take turns.
+    # A list inside another one is part of a layer, or of layers that alternate.
     inner = {m for outer in lists for m in outer.modules() if m is not outer}
     stacks = [m for m in lists if len(m) == depth and m not in inner]
     if len(stacks) != 1:
@@ -247,8 +246,8 @@ def freeze(
     Returns
     -------
     list of Module
-        What must stay in eval mode while training: a frozen layer below the
-        trainable ones computes the same activations in every epoch.
+        Modules that must stay in eval mode while training, because a frozen layer
+        below the trainable ones computes the same activations in every epoch.
     """
     module.requires_grad_(True)
     if trainable_layers == 0:
@@ -280,8 +279,8 @@ def _embeddings(encoder: PreTrainedModel, layers: list[nn.Module]) -> list[nn.Mo
     ]
     if layers:
         return parts
-    # Where the layers are not known, they are in some list: what holds one is no
-    # embedding. Then at least the vocabulary is.
+    # If the layers are unknown, they are in some list, so that a module with a list is
+    # not an embedding. At least the vocabulary is one.
     parts = [
         part
         for part in parts
@@ -290,8 +289,8 @@ def _embeddings(encoder: PreTrainedModel, layers: list[nn.Module]) -> list[nn.Mo
     return parts or [encoder.get_input_embeddings()]
 
 
-# Tokens of the text that is run to see what follows what: a multiple of what CANINE
-# merges, and within the positions of any model.
+# Tokens of the text that is run to find the order of modules. It is a multiple of the
+# characters that CANINE merges, and any model has as many positions.
 PROBE_LENGTH = 8
 
 
@@ -299,10 +298,10 @@ PROBE_LENGTH = 8
 def _run_order(encoder: PreTrainedModel, layers: list[nn.Module]) -> list[nn.Module]:
     """Return the encoder's modules in the order in which they are called.
 
-    A text is run to see it: modules are registered in any order. Poolers and final
-    norms stand after the layers and run there, but so stand the norm of DeBERTa's
-    relative positions, which feeds all layers, and its convolution, which follows the
-    first.
+    The order of registration does not tell, so a text is run through the encoder.
+    Poolers and final norms are registered after the layers and run there. But so are
+    the norm of DeBERTa's relative positions, which feeds all layers, and its
+    convolution, which follows the first.
     """
     order: list[nn.Module] = []
 
@@ -335,13 +334,13 @@ def _only_after(order: list[nn.Module], last_layer: nn.Module) -> list[nn.Module
 
 
 def _only_before(order: list[nn.Module], first: int) -> list[nn.Module]:
-    # What runs again above keeps its dropout there: XLNet has one for both ends.
+    # A module that runs again above keeps its dropout. XLNet uses one at both ends.
     above = {*order[first:]}
     return [module for module in order[:first] if module not in above]
 
 
 def _outermost(modules: list[nn.Module], trained: list[nn.Module]) -> list[nn.Module]:
-    """Return the modules that hold nothing of ``trained`` and stand in no other."""
+    """Return the outermost modules that contain none of ``trained``."""
     tops = {*trained}
     free = [module for module in modules if tops.isdisjoint(module.modules())]
     inner = {part for module in free for part in module.modules() if part is not module}

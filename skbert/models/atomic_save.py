@@ -1,4 +1,4 @@
-"""Replacement: a folder's model <- a newer one, whole before the old one goes."""
+"""Atomic saving: a model in a folder is replaced only when the new one is whole."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ __all__ = [
 STATE_FILE = "skbert.json"
 HEAD_FILE = "head.safetensors"
 
-# What skbert and transformers take for a part of a model, whoever wrote it. Beside a
-# newer model it would change what is loaded, or how.
+# Files that skbert and transformers take for parts of a model, whoever wrote them. Left
+# beside a newer model, they would change what is loaded.
 _PARTS = (
     "config.json",
     STATE_FILE,
@@ -47,23 +47,24 @@ _PARTS = (
 
 _SCRATCH = ".skbert-saving-"
 
-# Seconds. No model takes a day to write: whoever wrote to an older folder was killed,
-# and whoever writes to a younger one may be another process.
+# Seconds. Writing a model takes less than a day, so that the process of an older folder
+# was killed. A younger one may belong to another process.
 _OLDEST_SCRATCH = 24 * 60 * 60
 
-# How safetensors and tokenizers, which are written in Rust, quote the system's errors.
+# The form in which safetensors and tokenizers, written in Rust, quote system errors.
 _SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)")
 
 
 def target_folder(folder: str | os.PathLike[str]) -> Path:
-    """Return where a model can be saved without harm to what is no part of a model.
+    """Return the folder to save to, unless that would harm files of others.
 
     Raises
     ------
     TypeError
-        If ``folder`` is no path.
+        If ``folder`` is not a path.
     ValueError
-        If it is empty or a file, or holds files named as a model's that are none.
+        If it is empty or a file, or holds files with the names of a model's that belong
+        to something else.
     """
     if not isinstance(folder, str | os.PathLike):
         raise TypeError(
@@ -75,9 +76,9 @@ def target_folder(folder: str | os.PathLike[str]) -> Path:
             "such as 'model'."
         )
     try:
-        # Links are followed: what they point to is what is replaced.
+        # Links are followed, so that their target is replaced.
         target = Path(folder).expanduser().resolve()
-    except (RuntimeError, ValueError) as error:  # no such home, a NUL in the name
+    except (RuntimeError, ValueError) as error:  # unknown home, NUL in the name
         raise ValueError(
             f"folder={os.fspath(folder)!r} is no possible path: {error}"
         ) from error
@@ -95,9 +96,9 @@ def target_folder(folder: str | os.PathLike[str]) -> Path:
 
 
 def _foreign_file(folder: Path) -> Path | None:
-    """Return a file that only its name makes a part of a model; None without one."""
+    """Return a file that has the name of a model's but is none, or None."""
     config = folder / "config.json"
-    if (folder / STATE_FILE).exists():  # a model of skbert, or what a crash left of one
+    if (folder / STATE_FILE).exists():  # a model of skbert, maybe left by a crash
         return None
     if config.exists():
         return None if _is_model_config(config) else config
@@ -120,12 +121,12 @@ def _parts(folder: Path) -> list[Path]:
 
 @contextmanager
 def replacement(target: Path) -> Iterator[Path]:
-    """Give an empty folder whose files take a model's place when all are written.
+    """Yield an empty folder whose files replace a model's when all are written.
 
     Parameters
     ----------
     target : Path
-        Of `target_folder`. Files in it that are no parts of a model stay.
+        Result of `target_folder`. Files in it that belong to no model stay.
 
     Raises
     ------
@@ -133,8 +134,8 @@ def replacement(target: Path) -> Iterator[Path]:
         If the files cannot be written or moved.
     """
     exists = target.exists()
-    # Beside the files' places, so that they can be moved there, which cannot fail
-    # halfway as copying can.
+    # On the same file system, so that files can be moved, which cannot fail halfway as
+    # copying can.
     place = target if exists else target.parent
     state = "What was there before is whole."
     try:
@@ -170,7 +171,7 @@ def _error_number(error: Exception) -> int | None:
 
 
 def _sweep(place: Path) -> None:
-    """Remove what saves that were killed have left."""
+    """Remove folders that killed saves have left."""
     for path in place.glob(f"{_SCRATCH}*"):
         with suppress(FileNotFoundError):  # another process has just finished with it
             if time.time() - path.lstat().st_mtime > _OLDEST_SCRATCH:
@@ -178,14 +179,14 @@ def _sweep(place: Path) -> None:
 
 
 def _sync(work: Path) -> None:
-    """Wait for the disk, so that names never outlive what they stand for."""
+    """Wait until the content of all files is on the disk."""
     for name in _files(work):
         with open(work / name, "r+b") as file:
             sync_file(file)
 
 
 def _set_modes(work: Path, target: Path) -> None:
-    """Give files the modes that they would have if they were written in place.
+    """Give files the permissions that they would have if written in place.
 
     safetensors makes its files readable for their owner only.
     """
@@ -204,9 +205,9 @@ def _files(folder: Path) -> set[Path]:
 def _move_files(work: Path, target: Path) -> None:
     """Move a model's files to a folder that exists, over an older model's.
 
-    The configuration goes first and comes last: a folder without it is refused, so
-    that what a crash leaves in between is never taken for a model. The state comes
-    first: by it the next save knows what a crash has left.
+    The configuration is removed first and moved last. A folder without it is refused,
+    so that a mixture that a crash leaves is never taken for a model. The state is moved
+    first, so that the next save recognizes what a crash has left.
     """
     config = Path("config.json")
     new = _files(work)
@@ -222,15 +223,15 @@ def _move_files(work: Path, target: Path) -> None:
 
 @contextmanager
 def refuse_replaced(folder: Path) -> Iterator[None]:
-    """Refuse what was read of a model while another took its place.
+    """Refuse a model that was replaced while it was read.
 
-    A replacement takes the configuration away first and brings it last: while it is
-    the same file, so are all others.
+    Saving removes the configuration first and moves it last. So all files are the same
+    as long as the configuration is the same file.
 
     Raises
     ------
     ModelFormatError
-        If it is another file at the end than at the beginning.
+        If the configuration is another file at the end than at the beginning.
     """
     config = folder / "config.json"
     before = _file_state(config)

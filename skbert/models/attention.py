@@ -1,4 +1,4 @@
-"""Attention: the kernel that is fastest at a batch's length, chosen at each call."""
+"""Attention that chooses the fastest kernel for the length of a batch."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ __all__ = ["attend", "use_fast_attention"]
 
 _NAME = "skbert"
 
-# Measured with MiniLM on the CPU (docs/performance.md): beyond this many tokens torch's
-# flash kernel is faster; below, products of whole matrices are.
+# Beyond this many tokens torch's flash kernel is faster, and below it products of whole
+# matrices are, as measured with MiniLM on the CPU (docs/performance.md).
 _LONGEST_PLAIN = 256
 
-# Rows shorter than this do not fill the vectors of a bf16 softmax.
+# Shorter rows do not fill the vectors of a bf16 softmax.
 _SHORT_ROW = 64
 
 
@@ -31,28 +31,28 @@ def attend(
     is_causal: bool | None = None,
     **kwargs,
 ) -> tuple[Tensor, None]:
-    """Compute attention as `transformers.AttentionInterface` asks for it.
+    """Compute attention with the signature of `transformers.AttentionInterface`.
 
     Parameters
     ----------
     module : Module
-        The layer that asks.
+        The layer that calls.
     query, key, value : Tensor
     attention_mask : Tensor of shape (batch_size, 1, seq_len, seq_len), bool, or None
-        False where a token is not seen.
+        False for tokens that are not seen.
     dropout : float
     scaling : float, optional
-        Of the scores; by default one over the root of the width of a head.
+        Factor of the scores. The default is 1 / sqrt(head_width).
     is_causal : bool, optional
-        By default what the layer's attribute of that name says.
+        By default the attribute of the layer with that name.
     **kwargs
-        What some architectures add; `sdpa_attention_forward` knows them.
+        Arguments of some architectures, passed to `sdpa_attention_forward`.
 
     Returns
     -------
     states : Tensor
     weights : None
-        They are not kept.
+        Weights are not returned.
 
     Shape: (batch_size, n_heads, seq_len, head_width) three times
     -> (batch_size, seq_len, n_heads, head_width)
@@ -73,7 +73,7 @@ def attend(
 
 
 def _is_plain(module, query, key, mask, dropout, is_causal, kwargs) -> bool:
-    """Say whether this call is the plain one of an encoder, short and on the CPU."""
+    """Return whether this is a plain call of an encoder, short and on the CPU."""
     if query.device.type != "cpu" or query.shape[2] > _LONGEST_PLAIN:
         return False
     if is_causal is None:
@@ -96,7 +96,7 @@ def _plain(
     scores = (query @ key.transpose(2, 3)) * scaling
     if mask is not None:
         hidden = torch.zeros(mask.shape, dtype=scores.dtype, device=scores.device)
-        # Not minus infinity: a row that sees nothing would become nan.
+        # With minus infinity, a row that sees nothing would become NaN.
         hidden.masked_fill_(~mask, torch.finfo(scores.dtype).min)
         scores = scores + hidden
     dtype = torch.float32 if scores.shape[-1] < _SHORT_ROW else scores.dtype
@@ -109,10 +109,10 @@ AttentionMaskInterface.register(_NAME, sdpa_mask)
 
 
 def use_fast_attention(model: PreTrainedModel) -> None:
-    """Let a model attend with `attend` where it would use torch's SDPA.
+    """Let a model use `attend` instead of torch's SDPA.
 
-    Architectures with an attention of their own keep it.
+    Architectures with their own attention keep it.
     """
-    # Not `config.attn_implementation`, which transformers 5.0 lacks.
+    # transformers 5.0 lacks the public `config.attn_implementation`.
     if model.config._attn_implementation == "sdpa":
         model.set_attn_implementation(_NAME)

@@ -1,4 +1,4 @@
-"""Configuration: a folder's config.json, without what is not for it to decide."""
+"""The configuration of a model folder, without fields that it must not decide."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from skbert.runtime.quiet import quiet_transformers
 
 __all__ = ["load_config"]
 
-# Fields of a configuration that are no part of what is computed. They would bring code,
-# kernels or weights from elsewhere, or change the form in which a model answers.
+# Fields that do not belong to the computation. They would load code, kernels or weights
+# from elsewhere, or change the form of a model's output.
 _IGNORED_FIELDS = {
     "auto_map",
     "attn_implementation",
@@ -31,20 +31,20 @@ _IGNORED_FIELDS = {
     "torchscript",
 }
 
-# The longest vocabulary (XLM-V's) has 901,629 tokens; few models read more than that.
+# The longest vocabulary (XLM-V's) has 901,629 tokens, and few models read longer texts.
 _LARGEST_SIZE = 2**20
 
-# Names of so many labels are made up where the configuration gives their number alone.
+# If a configuration has the number of labels only, transformers makes up their names.
 _MOST_LABELS = 2**16
 
 
 def load_config(folder: Path) -> PreTrainedConfig:
-    """Load a model folder's configuration; never runs code from the folder.
+    """Load the configuration of a model folder; never run code from the folder.
 
     Raises
     ------
     ModelFormatError
-        If it is damaged, of an unknown architecture, or wants its own code.
+        If it is damaged, has an unknown architecture, or needs its own code.
     """
     path = folder / "config.json"
     raw = read_json(path)
@@ -76,7 +76,7 @@ def load_config(folder: Path) -> PreTrainedConfig:
 
 
 def _check_sizes(path: Path, raw: Any, name: str = "") -> None:
-    """Refuse numbers that make lists of gigabytes before any weight is looked at."""
+    """Refuse numbers that would make lists of gigabytes before weights are read."""
     if isinstance(raw, dict):
         for key, value in raw.items():
             _check_sizes(path, value, key)

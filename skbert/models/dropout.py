@@ -1,4 +1,4 @@
-"""Dropout: masks that cost a quarter of torch's on the CPU."""
+"""Dropout whose masks cost a quarter of torch's on the CPU."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _LEVELS = 2**16
 class Dropout(nn.Dropout):
     """`torch.nn.Dropout` (Srivastava et al. 2014) with cheaper masks on the CPU.
 
-    torch draws 32 bits or more per element, in one thread; here one draw of 64 bits
-    serves four elements. The probability is rounded to a multiple of 2**-16. Random
-    numbers come from torch's default generator. On other devices, compiled, in place
-    and in eval mode this is torch's.
+    torch draws 32 bits or more for each element, in one thread. Here one draw of 64
+    bits serves four elements. The probability is rounded to a multiple of 2**-16.
+    Random numbers come from torch's default generator. On other devices, compiled, in
+    place and in eval mode, torch's own dropout is used.
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -25,7 +25,7 @@ class Dropout(nn.Dropout):
         Shape: any -> the same
         """
         is_plain = not self.training or self.inplace or not 0 < self.p < 1
-        # A compiler fuses torch's own with what is around it.
+        # A compiler can fuse torch's own dropout with other operations.
         if is_plain or input.device.type != "cpu" or torch.compiler.is_compiling():
             return super().forward(input)
         return input * _scaled_mask(input, self.p)
@@ -37,13 +37,13 @@ def _scaled_mask(like: Tensor, p: float) -> Tensor:
     drawn = torch.empty(-(-n // 4), dtype=torch.int64).random_(-(2**63), None)
     numbers = drawn.view(torch.int16)[:n].view(like.shape)  # uniform, 16 bits
     mask = torch.empty(like.shape, dtype=like.dtype)
-    # Into the type of the product at once: through bool it takes six times as long.
+    # Comparing into the type of the product is six times as fast as through bool.
     torch.ge(numbers, round(p * _LEVELS) - _LEVELS // 2, out=mask)
     return mask.mul_(1 / (1 - p))
 
 
 def use_fast_dropout(module: nn.Module) -> None:
-    """Replace the dropout layers inside of a module, in place."""
+    """Replace the dropout layers of a module, in place."""
     for name, child in module.named_children():
         if type(child) is nn.Dropout:
             fast = Dropout(child.p, child.inplace)

@@ -1,7 +1,7 @@
-"""Folder: what may be in a model's folder, checked before anything of it is believed.
+"""Checks of a model folder before any of it is used.
 
-A folder may come from anybody. What transformers would do with some files and settings
-(adapters, code, weights elsewhere) is decided here, not by the folder.
+A folder may come from a stranger. This module decides, and not the folder, which files
+and settings are allowed: no adapters, no code and no weights elsewhere.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ __all__ = [
     "read_json",
 ]
 
-# Bytes of a file that is read whole; vocabularies of millions of words are shorter.
+# Bytes of a file that is read whole. Vocabularies of millions of words are shorter.
 _LONGEST_TEXT = 2**28
 
 _TEMPLATES = "additional_chat_templates"
 
-# The files of tokenizers, by the names that all classes of transformers give to them.
+# Files of tokenizers, by the names that the classes of transformers use.
 TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -76,23 +76,23 @@ TOKENIZER_FILES = (
     "word_shape.json",
 )
 
-# What matches the files of a tokenizer, also where a folder has its own names for them.
+# Patterns of the files of tokenizers, including those with other names.
 TOKENIZER_PATTERNS = (
     *sorted({f"*{Path(name).suffix}" for name in TOKENIZER_FILES}),
     *("*.bpe", "*.tiktoken", "*.vocab"),
-    "*.model.v*",  # Mistral's have a version behind it: tokenizer.model.v3.
+    "*.model.v*",  # such as Mistral's tokenizer.model.v3
 )
 
-# Brackets inside of one another; to copy such an object takes Python a call for each.
+# Depth of nested brackets. Copying such an object takes a call for each level.
 _DEEPEST_JSON = 50
 
-# What weights are cast to float32 from.
+# Types of weights that are cast to float32.
 _WEIGHT_TYPES = {
     *(torch.float64, torch.float32, torch.float16, torch.bfloat16),
     *(torch.float8_e4m3fn, torch.float8_e5m2),
 }
 
-# No weight of a trained model comes near; products of a few such stay in float32.
+# Weights of trained models are far smaller. Products of a few such fit into float32.
 _LARGEST_WEIGHT = 1e10
 
 
@@ -102,7 +102,7 @@ def check_folder(folder: Path) -> Path:
     Raises
     ------
     ModelFormatError
-        If one is missing, or there is something that skbert does not read.
+        If one is missing, or if there is a file that skbert does not read.
     """
     if not (folder / "config.json").is_file():
         raise ModelFormatError(
@@ -139,13 +139,13 @@ def _check_templates(folder: Path) -> None:
     paths = list(folder.glob("*.jinja"))
     for path in paths:
         check_text(path)
-    # All of them are read.
+    # transformers reads all of them.
     if sum(path.stat().st_size for path in paths if path.is_file()) > _LONGEST_TEXT:
         raise ModelFormatError(f"{folder} is longer than any that skbert reads.")
 
 
 def check_text(path: Path) -> None:
-    """Check that reading a file whole takes neither much memory nor for ever.
+    """Check that a file is short and ordinary enough to be read whole.
 
     Raises
     ------
@@ -170,7 +170,7 @@ def read_json(path: Path) -> dict:
     """
     try:
         if path.exists() and not path.is_file():
-            raise OSError("it is no file")  # reading a pipe would wait for ever
+            raise OSError("it is no file")  # reading a pipe would wait forever
         _check_length(path)
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -200,7 +200,7 @@ def _check_length(path: Path) -> None:
 
 @dataclass(frozen=True)
 class WeightCount:
-    """How much a folder's weights are, by what its files say and are as long as.
+    """The size of a folder's weights, by the headers and lengths of its files.
 
     Attributes
     ----------
@@ -247,7 +247,7 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
     Raises
     ------
     ModelFormatError
-        If it is missing or damaged, or holds weights that are no floats.
+        If it is missing or damaged, or holds weights that are not floats.
     """
     with _reading(path):
         tensors = load_file(path)
@@ -273,7 +273,7 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         if path.exists() and not path.is_file():
             raise OSError("it is no file")
-        # Of one that may not be read safetensors says that there is none.
+        # safetensors says of a file without permission that it does not exist.
         with open(path, "rb"):
             pass
         yield
@@ -299,7 +299,7 @@ def _weight_files(folder: Path) -> list[Path]:
 
 
 def _is_safetensors_beside(name: Any) -> bool:
-    # A Windows path has every separator, and the letter of a drive.
+    # A Windows path knows both separators, and the letter of a drive.
     return (
         isinstance(name, str)
         and PureWindowsPath(name).name == name
@@ -308,12 +308,12 @@ def _is_safetensors_beside(name: Any) -> bool:
 
 
 def check_numbers(path: Path, tensors: Iterable[tuple[str, Tensor]]) -> None:
-    """Check that weights are numbers with which one can calculate.
+    """Check that weights are usable numbers.
 
     Raises
     ------
     ModelFormatError
-        If one is NaN, infinite or as good as that.
+        If one is NaN, infinite or extremely large.
     """
     for name, tensor in tensors:
         if tensor.numel():

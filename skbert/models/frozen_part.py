@@ -1,4 +1,4 @@
-"""Frozen part: the layers below the trainable ones, apart from those above."""
+"""The frozen layers of a model, which can run apart from the trainable ones."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ def frozen_part(
     Parameters
     ----------
     module : MultiLabelModule
-        Its frozen part frozen.
+        A module with its frozen part frozen.
     tokens : RaggedTokens
-        Of the training set: some of them are tried.
+        Tokens of the training set, of which some are tried.
     trainable_layers : int
     always_eval : list of Module
-        What stays in eval mode while training, as of `freeze`.
+        Modules that stay in eval mode while training. See `freeze`.
     padding : Padding
 
     Returns
     -------
     FrozenLayers, FrozenEncoder or None
-        None where the model cannot be cut there.
+        None if the model cannot be cut there.
     """
     if trainable_layers == 0 and isinstance(module, MeanPoolingClassifier):
         return FrozenEncoder(module)
     part = FrozenLayers(module, trainable_layers)
-    # Who has put a forward of his own into a layer relies on its being called.
+    # A user who has replaced the forward of a layer expects it to be called.
     if not part.below or any("forward" in vars(layer) for layer in part.layers):
         return None
     return part if _is_exact(part, tokens, always_eval, padding) else None
@@ -60,10 +60,10 @@ def _is_exact(
     always_eval: list[nn.Module],
     padding: Padding,
 ) -> bool:
-    """Try whether a model gives the same when it is cut.
+    """Return whether a model gives the same results when it is cut.
 
-    Nothing is known of the architecture: layers may need more than the states of the
-    layer below. The shortest text, the longest and one in between tell.
+    Nothing is known about the architecture, and a layer may need more than the states
+    of the layer below. So the shortest text, the longest and one in between are tried.
     """
     device = next(part.module.parameters()).device
     rows = np.argsort(tokens.lengths, kind="stable")[[0, len(tokens) // 2, -1]]
@@ -78,14 +78,14 @@ def _is_exact(
                 for some in (rows, rows[:2])
             )
     except Exception:
-        # Whatever an architecture that nobody thought of makes of this: it is not cut.
+        # An unknown architecture may fail in any way. Then it is not cut.
         return False
 
 
 def _agrees(
     part: FrozenLayers, always_eval: list[nn.Module], ids: Tensor, mask: Tensor
 ) -> bool:
-    """Say whether a batch's states and logits are those of the model in one piece.
+    """Return whether states and logits equal those of the whole model.
 
     Shape: (batch_size, seq_len) twice
     """
@@ -100,7 +100,7 @@ def _agrees(
     with torch.no_grad():
         expected = module.encoder(ids, mask)[0], module(ids, mask)
         states = part.states(ids, mask)
-        # Padding's states are not kept, so nothing may depend on them.
+        # States of padding are not kept, so that nothing may depend on them.
         with part.given(states * mask.unsqueeze(-1)):
             found = module.encoder(ids, mask)[0], module(ids, mask)
     on_tokens = mask.bool()
@@ -121,7 +121,7 @@ class FrozenLayers:
     trainable_layers : int
     """
 
-    keeps_tokens = True  # a state per token
+    keeps_tokens = True  # one state for each token
 
     def __init__(self, module: MultiLabelModule, trainable_layers: int) -> None:
         self.module = module
@@ -129,7 +129,7 @@ class FrozenLayers:
         cut = len(self.layers) - trainable_layers
         self.below, self.above = self.layers[:cut], self.layers[cut:]
         self._dtype = torch.float32
-        # What a layer's answer holds beside its states; None if it is no tuple.
+        # The rest of a layer's output besides its states; None if it is no tuple.
         self._others: tuple[None, ...] | None = None
 
     def states(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
@@ -153,8 +153,8 @@ class FrozenLayers:
         return self._unpacked(answer)
 
     def _unpacked(self, answer) -> Tensor:
-        # Some layers return a tuple, with room for attention weights. Whether anybody
-        # wants these shows when the cut is tried.
+        # Some layers return a tuple with room for attention weights. Trying the cut
+        # shows whether anything needs them.
         if isinstance(answer, tuple):
             self._others = (None,) * (len(answer) - 1)
         states = answer[0] if isinstance(answer, tuple) else answer
@@ -162,32 +162,32 @@ class FrozenLayers:
         return states
 
     def given(self, states: Tensor) -> AbstractContextManager[None]:
-        """Return the context in which the module goes on from ``states``.
+        """Return a context in which the module starts from ``states``.
 
         Shape: (batch_size, seq_len, width)
 
-        The embeddings still run: they cost next to nothing, and masks and positions
-        are made from what they return.
+        The embeddings still run. They cost little, and masks and positions are made
+        from their output.
         """
-        # Autocast keeps the sum of all layers in float32, whatever was kept of it.
+        # Autocast computes the sum over all layers in float32, whatever was kept.
         states = states.to(self._dtype)
         answer = states if self._others is None else (states, *self._others)
         return replaced(self.below, "forward", lambda *args, **kwargs: answer)
 
     def give_back(self) -> None:
-        """Leave the module as it was, wherever an interrupt came."""
+        """Restore the module."""
         _give_back(self.layers, "forward")
 
 
 class FrozenEncoder:
-    """A model of which the head alone is trained, on the mean of the last states.
+    """A model whose head alone is trained, on the mean of the last states.
 
     Parameters
     ----------
     module : MeanPoolingClassifier
     """
 
-    keeps_tokens = False  # one state per text
+    keeps_tokens = False  # one state for each text
 
     def __init__(self, module: MeanPoolingClassifier) -> None:
         self.module = module
@@ -200,7 +200,7 @@ class FrozenEncoder:
         return self.module.pool(input_ids, attention_mask).float().unsqueeze(1)
 
     def given(self, states: Tensor) -> AbstractContextManager[None]:
-        """Return the context in which the module goes on from ``states``.
+        """Return a context in which the module starts from ``states``.
 
         Shape: (batch_size, 1, width)
         """
@@ -208,7 +208,7 @@ class FrozenEncoder:
         return replaced([self.module], "pool", lambda *args: pooled)
 
     def give_back(self) -> None:
-        """Leave the module as it was, wherever an interrupt came."""
+        """Restore the module."""
         _give_back([self.module], "pool")
 
 
@@ -216,10 +216,9 @@ class FrozenEncoder:
 def replaced(
     modules: list[nn.Module], method: str, function: Callable
 ) -> Iterator[None]:
-    """Let ``function`` stand for a method of some modules.
+    """Replace a method of some modules by ``function`` within a context.
 
-    The modules stay where they are, so that names, positions, hooks and parameters
-    remain as everybody else knows them.
+    The modules stay in place, so that their names, hooks and parameters do not change.
     """
     try:
         for module in modules:
@@ -231,4 +230,4 @@ def replaced(
 
 def _give_back(modules: list[nn.Module], method: str) -> None:
     for module in modules:
-        vars(module).pop(method, None)  # the class's own comes back
+        vars(module).pop(method, None)  # uncovers the method of the class

@@ -1,4 +1,4 @@
-"""Sample weights: one number per row, checked."""
+"""Checks of sample weights."""
 
 from __future__ import annotations
 
@@ -77,12 +77,12 @@ def check_classes_have_weight(targets: Targets) -> None:
     Parameters
     ----------
     targets : Targets
-        Of these rows.
+        Targets of these rows.
 
     Raises
     ------
     ValueError
-        If they do not.
+        If a class is missing.
     """
     if targets.classes is not None and targets.constant[0]:
         raise ValueError(

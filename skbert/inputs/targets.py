@@ -1,4 +1,4 @@
-"""Targets: whatever a user calls ``y`` -> matrix, mask of what is known, names."""
+"""Targets: a checked ``y`` with its values, known cells and label names."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ __all__ = [
 
 _NAMES_IN_A_WARNING = 10
 
-# What the warning of constant labels says, as a pattern.
+# Pattern of the warning of constant labels.
 CONSTANT_LABELS = r"\d+ label\(s\) have no positive or no negative example"
 
 _NUMBERS = (bool, int, float, np.integer, np.floating, np.bool_)
 
-# Of this thread alone: filters of warnings belong to all threads of a process, and two
-# that put them back in turn leave behind what neither found.
+# A variable of this thread. Filters of warnings belong to the whole process, and two
+# threads that restore them in turn would leave a wrong filter behind.
 _TOLD_ELSEWHERE = ContextVar("constant labels are told elsewhere", default=False)
 
 _HOW_TO_BINARIZE = (
@@ -42,7 +42,7 @@ _HOW_TO_BINARIZE = (
     "    Y = pd.DataFrame(binarizer.fit_transform(y), columns=binarizer.classes_)"
 )
 
-# Texts that say whether a label is given, and what makes a matrix of them.
+# Texts that say whether a label is given, and the code that converts them.
 _HOW_TO_READ = {
     **dict.fromkeys(("0", "1", "0.0", "1.0"), "y.astype(float)"),
     **{
@@ -56,14 +56,14 @@ _HOW_TO_READ = {
 
 @dataclass(frozen=True)
 class Targets:
-    """What ``y`` says, in the one form that the rest of skbert reads.
+    """A checked ``y``, in the one form that the rest of skbert uses.
 
     Attributes
     ----------
     values : ndarray of shape (n_samples, n_labels), float32
-        0 or 1; 0 where the value is unknown.
+        0 or 1; 0 if the value is unknown.
     known : ndarray of shape (n_samples, n_labels), bool
-        False where ``y`` was NaN.
+        False if ``y`` is NaN.
     label_names : ndarray of shape (n_labels,), object or None
         Column names of a table, as ``str``.
     classes : ndarray of shape (2,) or None
@@ -100,7 +100,7 @@ class Targets:
 
     @property
     def names(self) -> np.ndarray:
-        """Label names, shape (n_labels,), object; made up where ``y`` has none."""
+        """Label names, shape (n_labels,), object; made up if ``y`` has none."""
         if self.label_names is not None:
             return self.label_names
         if self.classes is not None:
@@ -110,15 +110,15 @@ class Targets:
     def prior_logits(self, sample_weight: np.ndarray | None = None) -> np.ndarray:
         """Return the log-odds of each label's prior.
 
-        The prior of a constant label is smoothed, so that it is finite: half a positive
-        and half a negative are added to its counts (the Haldane-Anscombe correction).
-        The other labels need no smoothing. Without it a row of weight 2 counts as two
-        rows, and weights that are all multiplied by a number change nothing.
+        The prior of a constant label is smoothed to be finite: half a positive and half
+        a negative are added to its counts (the Haldane-Anscombe correction). Other
+        labels are not smoothed, so that a row of weight 2 counts as two rows, and
+        multiplying all weights by a number changes nothing.
 
         Parameters
         ----------
         sample_weight : ndarray of shape (n_samples,), optional
-            Positive numbers.
+            Positive weights.
 
         Returns
         -------
@@ -130,7 +130,7 @@ class Targets:
 
     def _smoothed_log_odds(self) -> np.ndarray:
         negatives = self.support - self.positives
-        # Nothing is known of a label: that it is as rare as can be is the safe guess.
+        # If nothing is known about a label, the safe guess is that it is very rare.
         negatives = np.where(self.support > 0, negatives, len(self))
         return np.log(self.positives + 0.5) - np.log(negatives + 0.5)
 
@@ -138,8 +138,8 @@ class Targets:
         positives, negatives = self.positives, self.support - self.positives
         if sample_weight is not None:
             weight = sample_weight / sample_weight.max()  # so that no sum overflows
-            # Negatives on their own, too: beside positives of a weight of 1e30 the
-            # difference of two sums would be nothing.
+            # Negatives are summed by themselves. Beside positives of weight 1e30, the
+            # difference of two sums would vanish.
             positives = weight @ self.values
             negatives = weight @ (self.known & (self.values == 0))
         # A weight that is far smaller than the largest underflows to 0.
@@ -156,7 +156,7 @@ class Targets:
 
 
 def warn_of_constant_labels(targets: Targets) -> None:
-    """Warn, once for all, of labels from which nothing can be learned."""
+    """Warn once of all labels from which nothing can be learned."""
     names = targets.names[targets.constant]
     if len(names) == 0 or _TOLD_ELSEWHERE.get():
         return
@@ -171,7 +171,7 @@ def warn_of_constant_labels(targets: Targets) -> None:
 
 @contextmanager
 def constant_labels_told_elsewhere() -> Iterator[None]:
-    """Return the context in which this thread does not warn of constant labels."""
+    """Return a context in which this thread does not warn of constant labels."""
     token = _TOLD_ELSEWHERE.set(True)
     try:
         yield
@@ -180,7 +180,7 @@ def constant_labels_told_elsewhere() -> Iterator[None]:
 
 
 def encode_targets(y, *, classes: np.ndarray | None = None) -> Targets:
-    """Check ``y`` and bring it into matrix form.
+    """Check ``y`` and convert it to matrix form.
 
     Parameters
     ----------
@@ -189,8 +189,8 @@ def encode_targets(y, *, classes: np.ndarray | None = None) -> Targets:
         (n_samples,) with two classes. The columns of a table (pandas, polars,
         pyarrow) name the labels; masked and null cells are unknown.
     classes : ndarray of shape (2,), optional
-        The classes that a one-dimensional ``y`` must come from. By default they
-        are the values found, which must be two.
+        Allowed classes of a one-dimensional ``y``. By default these are the values in
+        ``y``, which must be two.
 
     Returns
     -------
@@ -199,10 +199,10 @@ def encode_targets(y, *, classes: np.ndarray | None = None) -> Targets:
     Raises
     ------
     TypeError
-        If ``y`` cannot become an array of numbers, as a sparse tensor cannot.
+        If ``y`` cannot become an array of numbers, such as a sparse tensor.
     ValueError
-        If ``y`` is missing, empty, multiclass, continuous, or holds anything but
-        0, 1 and NaN in two dimensions.
+        If ``y`` is missing, empty, multiclass or continuous, or if a matrix holds
+        anything but 0, 1 and NaN.
     """
     if y is None:
         raise ValueError(
@@ -232,9 +232,9 @@ def _encode_array(
 
 
 def _dense(y) -> np.ndarray:
-    """Return a sparse array of any format as an array, of bool if it is all 0 and 1.
+    """Return a sparse array as a dense array, of bool if it is all 0 and 1.
 
-    50,000 labels times 8 bytes a cell would be many times what is kept in the end.
+    With 50,000 labels, 8 bytes for each cell would take far more than the result.
     """
     if y.ndim == 1:
         return y.toarray()
@@ -250,7 +250,7 @@ def _label_names(y) -> np.ndarray | None:
     if columns is None:
         return None
     names = np.array(columns, dtype=object)
-    # Not np.unique of str, for which "a" and "a\0" are the same.
+    # np.unique would take "a" and "a\0" for the same text.
     twice = [name for name, count in Counter(columns).items() if count > 1]
     if twice:
         raise ValueError(
@@ -261,7 +261,7 @@ def _label_names(y) -> np.ndarray | None:
 
 
 def _as_array(y) -> np.ndarray:
-    """Return ``y`` as an array; lists of label names get a helpful error."""
+    """Return ``y`` as an array; raise a helpful error for lists of label names."""
     if isinstance(y, (dict, set, frozenset)):
         raise ValueError(
             f"y is a {type(y).__name__}, whose entries are no rows. Pass a table of "
@@ -273,7 +273,7 @@ def _as_array(y) -> np.ndarray:
         array = _unmasked(y)
     except ValueError as error:  # ragged nested lists
         raise ValueError(_HOW_TO_BINARIZE) from error
-    except (TypeError, RuntimeError) as error:  # tensors of many kinds
+    except (TypeError, RuntimeError) as error:  # some kinds of tensors
         raise TypeError(
             f"y is a {type(y).__name__} that NumPy cannot read ({error}). Pass a dense "
             "array, a list or a table of numbers."
@@ -299,8 +299,8 @@ def _as_array(y) -> np.ndarray:
 
 
 def _unmasked(y) -> np.ndarray:
-    """Return ``y`` as an array in which masked cells are missing."""
-    # pandas' nullable arrays have masks, too, and give missing cells as such.
+    """Return ``y`` as an array whose masked cells are missing."""
+    # pandas' nullable arrays have masks, too, but return missing cells as such.
     if not (np.ma.isMaskedArray(y) and np.ma.is_masked(y)):
         return np.asarray(y)
     if y.dtype.kind in "biuf":
@@ -337,7 +337,7 @@ def _encode_matrix(y, names: np.ndarray | None) -> Targets:
 
 
 def _to_numbers(y, names: np.ndarray | None) -> np.ndarray:
-    """Return a matrix of numbers, NaN for unknown, or name the first bad cell."""
+    """Return a matrix of numbers with NaN for unknown; name the first bad cell."""
     if isinstance(y, pd.DataFrame):
         kinds = {getattr(dtype, "kind", "O") for dtype in y.dtypes}
         cells = y.to_numpy(dtype=object) if kinds - set("biuf") else None
@@ -365,7 +365,7 @@ def _to_numbers(y, names: np.ndarray | None) -> np.ndarray:
 
 
 def _how_to_convert(cell) -> str:
-    """Say how a matrix with such a cell becomes one of numbers."""
+    """Return advice on how to convert a matrix with such a cell."""
     how = _HOW_TO_READ.get(cell) if isinstance(cell, str) else None
     if how is not None:
         return f"It is a text, and no number or bool: pass {how} instead."
@@ -378,7 +378,7 @@ def _how_to_convert(cell) -> str:
 def _as_float(number) -> float:
     try:
         return float(number)
-    except OverflowError:  # of an int beyond all floats
+    except OverflowError:  # an int beyond all floats
         return np.inf
 
 

@@ -1,4 +1,4 @@
-"""Texts: whatever a user calls ``X`` -> a list of str; imports no torch."""
+"""Texts: a checked ``X`` as a list of str."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def check_texts(X, name: str = "X") -> list[str]:
         A list, tuple, Series, ndarray of shape (n,) or (n, 1), pyarrow array, or a
         frame with one column. Lone surrogates become U+FFFD.
     name : str, default="X"
-        What to call it in messages.
+        Name of the argument in messages.
 
     Returns
     -------
@@ -37,7 +37,7 @@ def check_texts(X, name: str = "X") -> list[str]:
     Raises
     ------
     TypeError
-        If ``X`` is a bare text or no sequence, or an entry is not a text.
+        If ``X`` is a single text or no sequence, or an entry is not a text.
     ValueError
         If ``X`` is empty, has several columns, or an entry is missing.
     """
@@ -46,7 +46,7 @@ def check_texts(X, name: str = "X") -> list[str]:
         raise ValueError(
             f"Found array with 0 sample(s) in {name}: at least one text is needed."
         )
-    # In place: the list is ours, and a million entries are not copied twice.
+    # In place, so that a million entries are not copied twice.
     for row, text in enumerate(texts):
         texts[row] = check_text(text, row, name)
     return texts
@@ -59,9 +59,9 @@ def check_text(text, row: int, name: str) -> str:
     ----------
     text : str
     row : int
-        Where it stands.
+        Row number of the text.
     name : str
-        What to call the sequence in messages.
+        Name of the sequence in messages.
     """
     if not isinstance(text, str):
         raise _not_a_text(text, row, name)
@@ -80,12 +80,12 @@ def as_list(X, name: str) -> list:
             f"{name} is a sparse matrix of numbers; it must be a sequence of texts. "
             "Pass the texts themselves: this estimator has its own tokenizer."
         )
-    if isinstance(X, np.matrix):  # of which a column is a matrix again
+    if isinstance(X, np.matrix):  # a column of a matrix is a matrix, too
         X = np.asarray(X)
     shape = getattr(X, "shape", None)
     if shape is not None and len(shape) != 1:
         return _one_column(X, shape, name)
-    if hasattr(X, "to_pylist"):  # pyarrow, which iterates over scalars of its own
+    if hasattr(X, "to_pylist"):  # pyarrow iterates over its own scalars
         return X.to_pylist()
     if hasattr(X, "to_numpy"):
         return list(X.to_numpy(dtype=object) if isinstance(X, pd.Series) else X)
@@ -136,8 +136,8 @@ def _not_a_text(value, row: int, name: str) -> Exception:
 
 def _without_lone_surrogates(text: str) -> str:
     if text.isascii() or not _SURROGATE.search(text):
-        return str.__str__(text)  # str() gives the name of a member of an Enum
-    # A pair of surrogates is one character written in two halves: UTF-16 joins it.
-    # Lone ones go before: its decoder takes a microsecond for each.
+        return str.__str__(text)  # str() would return the name of an Enum member
+    # UTF-16 joins a pair of surrogates to one character. Lone ones are replaced before,
+    # because its decoder takes a microsecond for each of them.
     paired = _LONE.sub("\ufffd", text)
     return paired.encode("utf-16", "surrogatepass").decode("utf-16")

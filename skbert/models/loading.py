@@ -30,7 +30,7 @@ FORMAT_VERSION = 1
 
 @dataclass
 class SavedModel:
-    """All that a folder keeps of a fitted classifier.
+    """The parts of a fitted classifier that a folder holds.
 
     Attributes
     ----------
@@ -58,12 +58,12 @@ class SavedModel:
 
 
 def load_model(folder: Path) -> SavedModel:
-    """Read a folder that ``save_model`` wrote, or a Hugging Face multi-label model.
+    """Load a folder of ``save_model``, or a Hugging Face multi-label model.
 
     Raises
     ------
     ModelFormatError
-        If the folder is damaged, of a later format, or no multi-label model, or if
+        If the folder is damaged, has a later format or no multi-label model, or if
         another model was saved there meanwhile.
     """
     with refuse_replaced(folder):
@@ -104,7 +104,7 @@ def _load_mean(
     folder: Path, config: PreTrainedConfig, n_labels: int
 ) -> NativeClassifier | MeanPoolingClassifier:
     width = getattr(config, "hidden_size", None)
-    # The head is read first: a folder may name more labels than memory has room for.
+    # The head is read first, because a folder may name too many labels for the memory.
     head = _load_head(folder / HEAD_FILE, n_labels, width)
     module, _ = build_module(folder, config, n_labels=n_labels, pooling="mean")
     module.output_layer.load_state_dict(head)
@@ -191,7 +191,7 @@ def are_two_classes(classes: list) -> bool:
         and len(kinds) == 1
         and kinds <= {str, int, float, bool}
         and (kinds != {float} or all(map(math.isfinite, classes)))
-        # NumPy cuts off the NULs that a text ends in.
+        # NumPy removes NULs at the end of a text.
         and np.array(classes).tolist() == classes
     )
 

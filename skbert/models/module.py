@@ -1,4 +1,4 @@
-"""Module: a model folder -> a network from padded tokens to one logit per label."""
+"""Networks from padded tokens to one logit for each label."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ __all__ = [
 
 
 class MultiLabelModule(nn.Module):
-    """An encoder and a head; what both kinds of pooling have in common.
+    """An encoder and a head: the base of both kinds of pooling.
 
     Attributes
     ----------
@@ -58,10 +58,10 @@ class MultiLabelModule(nn.Module):
 
     @torch.no_grad()
     def start_at_priors(self, prior_logits: np.ndarray) -> None:
-        """Draw the output layer anew, its biases the labels' log-odds (n_labels,).
+        """Initialize the output layer, with the priors' log-odds (n_labels,) as biases.
 
-        It spares the first updates the work of learning that most labels are rare
-        (Lin et al. 2017, "Focal Loss for Dense Object Detection", section 4.1).
+        So the first updates need not learn that most labels are rare (Lin et al. 2017,
+        "Focal Loss for Dense Object Detection", section 4.1).
         """
         layer = self.output_layer
         if layer.bias is None:
@@ -75,7 +75,7 @@ class MultiLabelModule(nn.Module):
 
     @torch.no_grad()
     def pin(self, labels: np.ndarray, logits: np.ndarray) -> None:
-        """Make the logits of ``labels`` the same for every text.
+        """Fix the logits of ``labels`` to the same values for every text.
 
         Parameters
         ----------
@@ -89,7 +89,7 @@ class MultiLabelModule(nn.Module):
 
 
 class NativeClassifier(MultiLabelModule):
-    """A model of ``AutoModelForSequenceClassification``, its own head included.
+    """A model of ``AutoModelForSequenceClassification`` with its own head.
 
     Parameters
     ----------
@@ -135,16 +135,16 @@ class NativeClassifier(MultiLabelModule):
 
 
 class MeanPoolingClassifier(MultiLabelModule):
-    """An encoder, the mean of its last states over the tokens, a linear head.
+    """An encoder, the mean of its last states over the tokens, and a linear head.
 
-    The pooling of sentence-transformers (Reimers and Gurevych 2019).
+    It has the pooling of sentence-transformers (Reimers and Gurevych 2019).
 
     Parameters
     ----------
     encoder : PreTrainedModel
     n_labels : int
     dropout : float
-        Of the pooled state.
+        Dropout probability of the pooled state.
     """
 
     head: nn.Linear
@@ -167,8 +167,8 @@ class MeanPoolingClassifier(MultiLabelModule):
         Shape: (batch_size, seq_len) twice -> (batch_size, n_labels)
         """
         pooled = self.pool(input_ids, attention_mask)
-        # bf16 would leave 8 bits of a logit: probabilities in steps of a percent, where
-        # thresholds are to be tuned.
+        # In bf16 a logit would have 8 bits, and probabilities steps of a percent, which
+        # is too coarse to tune thresholds.
         with torch.autocast(pooled.device.type, enabled=False):
             return self.head(self.dropout(pooled.float()))
 
@@ -182,14 +182,14 @@ class MeanPoolingClassifier(MultiLabelModule):
         ).last_hidden_state
         # Shape: (batch_size, seq_len, 1)
         mask = attention_mask.unsqueeze(-1).float()
-        # A text without any token (no special ones, empty) must not divide by zero.
+        # An empty text without special tokens must not divide by zero.
         return (states * mask).sum(1) / mask.sum(1).clamp(min=1)
 
 
 def _in_float32(layer: nn.Linear, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-    """Compute a linear layer once more, in float32.
+    """Compute a linear layer again, in float32.
 
-    The head costs nothing, and bf16 would leave 8 bits of a logit.
+    The head costs next to nothing, and in bf16 a logit would have 8 bits only.
 
     Shape: (..., in_features) and (..., out_features) -> (..., out_features)
     """
@@ -202,8 +202,8 @@ def _in_float32(layer: nn.Linear, inputs: tuple[Tensor, ...], output: Tensor) ->
 def set_dropout(config: PreTrainedConfig, dropout: float | None) -> None:
     """Set every dropout probability of a configuration.
 
-    None leaves them as they are, but for attention: there dropout rules the fast
-    kernels out, which makes texts of 512 tokens four times slower to learn from.
+    None keeps them, except that of attention. Dropout of attention rules out the fast
+    kernels, so that training on texts of 512 tokens would take four times as long.
     """
     for name, value in config.to_dict().items():
         if "dropout" not in name or not isinstance(value, (int, float, type(None))):
@@ -224,31 +224,31 @@ def build_module(
     dropout: float | None = None,
     complete: bool = False,
 ) -> tuple[NativeClassifier | MeanPoolingClassifier, bool]:
-    """Build the network and load the folder's weights into it.
+    """Build the network and load the weights of the folder.
 
     Parameters
     ----------
     folder : Path
     config : PreTrainedConfig
-        Of the folder.
+        Configuration of the folder.
     n_labels : int
     pooling : {"native", "mean"}
     dropout : float, optional
-        As of `set_dropout`.
+        See `set_dropout`.
     complete : bool, default=False
-        Whether the folder must hold the native head, too.
+        Whether the folder must contain the native head, too.
 
     Returns
     -------
     module : MultiLabelModule
-        In float32 on the CPU.
+        A network in float32 on the CPU.
     has_head : bool
-        Whether the head came from the folder; otherwise it is random.
+        Whether the head comes from the folder. Otherwise it is random.
 
     Raises
     ------
     ModelFormatError
-        If the weights are damaged, or not those of this architecture.
+        If the weights are damaged or belong to another architecture.
     """
     set_dropout(config, dropout)
     if pooling == "native":
@@ -297,13 +297,13 @@ def _load(
 ) -> tuple[PreTrainedModel, set[str]]:
     """Load weights; return the model and the parameters that the folder lacks.
 
-    transformers is handed the weights and not the folder, where it would look for
+    transformers gets the weights and not the folder, because it would look there for
     adapters, shards and files that the configuration names.
     """
     weights = load_weights(folder)
     count = WeightCount(len(weights), sum(t.numel() for t in weights.values()))
     sketch = deepcopy(config)
-    if not complete:  # as many labels as are asked for are not the folder's fault
+    if not complete:  # the number of labels is the caller's, not the folder's
         sketch.num_labels = 2
     try:
         with quiet_transformers():
@@ -313,7 +313,7 @@ def _load(
                 config=config,
                 state_dict=weights,
                 dtype=torch.float32,
-                # Another number of labels is no error: the head is new then.
+                # With another number of labels, the head is new.
                 ignore_mismatched_sizes=True,
                 output_loading_info=True,
             )
@@ -336,7 +336,7 @@ _Module = TypeVar("_Module", bound=MultiLabelModule)
 
 @torch.inference_mode()
 def _running(folder: Path, module: _Module) -> _Module:
-    """Return a module that has answered a few tokens; on a GPU errors are fatal."""
+    """Try the module on a few tokens, because on a GPU errors would be fatal."""
     ids = torch.zeros(1, PROBE_LENGTH, dtype=torch.int64)
     try:
         with quiet_transformers():
@@ -356,7 +356,7 @@ def _running(folder: Path, module: _Module) -> _Module:
 
 
 def _check_encoder(folder: Path, fresh: set[str], n_parameters: int) -> None:
-    # Poolers are often absent: RoBERTa's checkpoints have none.
+    # Poolers are often absent, as in RoBERTa's checkpoints.
     missing = sorted(name for name in fresh if not name.startswith("pooler"))
     if missing:
         raise ModelFormatError(

@@ -27,27 +27,28 @@ from skbert.runtime.quiet import quiet_transformers
 
 __all__ = ["save_model"]
 
-# What transformers writes from what it read, and the settings in it that name places.
+# Files in which transformers keeps settings that it has read, and the endings of
+# settings that hold paths.
 _CONFIG_FILES = ("config.json", "tokenizer_config.json")
 _PLACES = ("_file", "_spm", "_path", "_dir")
 
 
 def save_model(saved: SavedModel, folder: str | os.PathLike[str]) -> None:
-    """Write a folder; what was there stays whole until all is written.
+    """Save a model to a folder; an older model there stays whole until all is written.
 
     Parameters
     ----------
     saved : SavedModel
     folder : str or path-like
-        Made if it does not exist. A model in it is replaced, all its files; other
-        files are left alone, and so is a README.md that skbert did not begin.
+        Folder, which is created if it does not exist. All files of a model in it are
+        replaced. Other files stay, and so does a README.md without skbert's markers.
 
     Raises
     ------
     TypeError, ValueError
-        As of `target_folder`; or if the classes would not come back.
+        See `target_folder`. Also if JSON would change the classes.
     OSError
-        As of `replacement`.
+        See `replacement`.
     """
     target = target_folder(folder)
     saved = replace(saved, params=_without_local_model(saved))
@@ -61,10 +62,10 @@ def save_model(saved: SavedModel, folder: str | os.PathLike[str]) -> None:
 def _without_local_model(saved: SavedModel) -> dict[str, Any]:
     """Return the parameters without a model that is a folder of this machine.
 
-    A revision is one of that model. The saved model takes its place when it is loaded.
+    Its revision is left out, too. After loading, the saved model takes its place.
     """
     model = saved.params.get("model", "")
-    # The folder may be gone, or the working directory another than in the fit.
+    # The folder may be gone, or the working directory may have changed.
     origin = saved.module.encoder.config.name_or_path or ""
     if is_hub_name(model) and Path(model) != Path(origin):
         return saved.params
@@ -86,9 +87,9 @@ def _state_of(saved: SavedModel) -> dict[str, Any]:
 
 
 def _listed(classes: np.ndarray) -> list:
-    """Return two classes as JSON holds them; refuse those that it would change."""
+    """Return two classes as a list; refuse classes that JSON would change."""
     listed = _jsonable({"classes": classes}).get("classes", [])
-    is_time = classes.dtype.kind in "mM"  # of which some become whole numbers
+    is_time = classes.dtype.kind in "mM"  # some of them become whole numbers
     if is_time or not are_two_classes(listed) or listed != classes.tolist():
         raise ValueError(
             f"the classes {classes[0]!r} and {classes[1]!r} cannot be saved: JSON "
@@ -120,7 +121,7 @@ def _write(saved: SavedModel, folder: Path) -> None:
 
 
 def _without_places(content: Any) -> Any:
-    """Leave out settings that say where something lies, or lay, on some machine."""
+    """Leave out settings that hold paths of some machine."""
     if not isinstance(content, dict):
         return content
     return {
@@ -142,7 +143,7 @@ def _name_labels(module: NativeClassifier, names: list[str]) -> None:
 
 
 def _write_sentence_transformers_parts(folder: Path, width: int) -> None:
-    """Say 'mean pooling' in the way in which sentence-transformers reads it."""
+    """Declare mean pooling in the format of sentence-transformers."""
     _write_json(
         folder / "1_Pooling" / "config.json",
         {"word_embedding_dimension": width, "pooling_mode_mean_tokens": True},
@@ -157,7 +158,7 @@ def _write_sentence_transformers_parts(folder: Path, width: int) -> None:
 
 
 def _jsonable(values: dict[str, Any]) -> dict[str, Any]:
-    """Return what JSON can hold; anything else (a callable) is left out."""
+    """Return the values that JSON can hold; leave out others, such as callables."""
     kept = {}
     for name, value in values.items():
         try:
@@ -168,17 +169,17 @@ def _jsonable(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Turn arrays and the like into lists, texts and numbers."""
+    """Convert arrays and similar objects to lists, texts and numbers."""
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     if isinstance(value, os.PathLike):
-        return None  # where something lies on this machine
+        return None  # a path of this machine
     if hasattr(value, "tolist"):  # NumPy's scalars and arrays, tensors, Series
         return _plain(value.tolist())
     if isinstance(value, float) and not math.isfinite(value):
-        return None  # a score that is not defined; JSON knows no NaN
+        return None  # an undefined score, because JSON has no NaN
     return value
 
 
@@ -190,12 +191,12 @@ def _write_card(saved: SavedModel, folder: Path, target: Path) -> None:
     )
     renewed = renew_card(target / "README.md", card)
     if renewed is not None:
-        # Half of a surrogate pair in a name is shown as a question mark.
+        # A lone surrogate in a name becomes a question mark.
         (folder / "README.md").write_text(renewed, encoding="utf-8", errors="replace")
 
 
 def _write_json(path: Path, content) -> None:
     path.parent.mkdir(exist_ok=True)
     text = json.dumps(content, indent=2, ensure_ascii=False)
-    # UTF-8 has no half of a surrogate pair; what Python writes instead, JSON reads.
+    # UTF-8 cannot encode a lone surrogate. JSON can read what Python writes instead.
     path.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")

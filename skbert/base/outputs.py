@@ -1,4 +1,4 @@
-"""Outputs: probabilities and thresholds -> 0/1 matrix, classes, label names, score."""
+"""What all classifiers share: thresholds, predictions, label names and score."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ __all__ = ["MultiLabelOutputMixin", "check_label_order", "check_thresholds"]
 
 
 def check_label_order(targets: Targets, names: Any, owner: str) -> None:
-    """Check that the columns of a frame y stand in the order of other columns.
+    """Check that the columns of a frame y are in the order of other columns.
 
     Parameters
     ----------
     targets : Targets
     names : sequence of str or None
-        None, or names that are not those of y in another order, pass: people rename
-        columns.
+        None passes, and so do names that are not those of y in another order, because
+        people rename columns.
     owner : str
-        Whose names they are.
+        Owner of the names, for the message.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def check_thresholds(
     value : float or array-like of shape (n_labels,)
     n_labels : int
     name : str
-        What to call it in messages.
+        Name of the argument in messages.
     are_probabilities : bool, default=True
 
     Returns
@@ -61,7 +61,7 @@ def check_thresholds(
     Raises
     ------
     ValueError
-        If there are not as many as labels, or one is nan, or no probability.
+        If their number is not that of the labels, or one is NaN or no probability.
     """
     try:
         thresholds = np.asarray(value, dtype=np.float64)
@@ -80,7 +80,7 @@ def check_thresholds(
 
 
 class MultiLabelOutputMixin(ClassifierMixin):
-    """What skbert's classifiers answer, given which labels they choose.
+    """The predictions of skbert's classifiers, given the labels that they choose.
 
     A class that inherits it calls `_set_labels` in `fit` and has a method
     ``_chosen(X)`` that returns a bool matrix of shape (n, n_labels).
@@ -102,8 +102,8 @@ class MultiLabelOutputMixin(ClassifierMixin):
         self.label_names_ = np.asarray(names, dtype=object)
         n_labels = len(self.label_names_)
         self.thresholds_ = check_thresholds(threshold, n_labels, "threshold")
-        # scikit-learn's scorers look at `classes_` alone to tell what y is; a row of
-        # classes per label is the one form that they all read as multi-label.
+        # scikit-learn's scorers look at `classes_` alone to tell what y is. Only a row
+        # of classes for each label means multi-label to all of them.
         self.classes_ = np.tile([0, 1], (n_labels, 1)) if classes is None else classes
 
     @property
@@ -111,9 +111,9 @@ class MultiLabelOutputMixin(ClassifierMixin):
         return self.classes_.ndim == 2
 
     def _snapshot(self) -> Self:
-        """Return a shallow copy: a fit in another thread changes nothing of it."""
+        """Return a shallow copy, which a fit in another thread does not change."""
         snapshot = object.__new__(type(self))
-        snapshot.__dict__.update(self.__dict__)  # in one go: no fit comes between
+        snapshot.__dict__.update(self.__dict__)  # at once, so that no fit interferes
         return snapshot
 
     def _chosen(self, X: Any) -> np.ndarray:
@@ -139,17 +139,17 @@ class MultiLabelOutputMixin(ClassifierMixin):
         Parameters
         ----------
         X : sequence of length n
-            As of `fit`.
+            Input of the same form as in `fit`.
 
         Returns
         -------
         ndarray of shape (n, n_labels), int64
-            0 or 1; the classes, shape (n,), after a fit on one-dimensional y.
+            0 or 1. After a fit on one-dimensional y, the classes, shape (n,).
 
         Raises
         ------
         ValueError
-            If `thresholds_` was assigned values outside [0, 1], or of another shape.
+            If `thresholds_` has values outside [0, 1] or another shape.
         """
         fitted = self._snapshot()
         chosen = fitted._chosen(X)
@@ -163,7 +163,7 @@ class MultiLabelOutputMixin(ClassifierMixin):
         Parameters
         ----------
         X : sequence of length n
-            As of `fit`.
+            Input of the same form as in `fit`.
 
         Returns
         -------
@@ -174,14 +174,14 @@ class MultiLabelOutputMixin(ClassifierMixin):
         return [tuple(fitted.label_names_[row]) for row in fitted._chosen(X)]
 
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
-        """Return the subset accuracy: the share of rows with all known labels right.
+        """Return the subset accuracy, the share of rows with all known labels right.
 
         Parameters
         ----------
         X : sequence of length n
-            As of `fit`.
+            Input of the same form as in `fit`.
         y : array-like, sparse matrix or DataFrame of shape (n, n_labels) or (n,)
-            NaN where a label is unknown.
+            True labels, with NaN if a label is unknown.
         sample_weight : array-like of shape (n,), default=None
 
         Returns

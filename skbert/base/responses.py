@@ -1,4 +1,4 @@
-"""Responses: whatever a multi-label estimator answers -> scores of shape (n, L)."""
+"""Scores and predictions of any multi-label estimator, in one form."""
 
 from __future__ import annotations
 
@@ -63,9 +63,9 @@ def positive_scores(
     X : sequence of length n
     method : {"predict_proba", "decision_function"}
     n_labels : int
-        What to expect.
+        Expected number of labels.
     is_binary : bool, default=False
-        The estimator was fitted to one-dimensional y.
+        Whether the estimator was fitted to one-dimensional y.
 
     Returns
     -------
@@ -74,12 +74,12 @@ def positive_scores(
     Raises
     ------
     ValueError
-        If the estimator answers for another number of labels.
+        If the estimator has another number of labels.
 
     Notes
     -----
-    Forests, neighbours and `MultiOutputClassifier` answer `predict_proba` with a list:
-    a matrix per label, with a column per class.
+    `predict_proba` of forests, neighbours and `MultiOutputClassifier` returns a list
+    with a matrix for each label, which has a column for each class.
     """
     answer = getattr(estimator, method)(X)
     if isinstance(answer, list):
@@ -90,7 +90,7 @@ def positive_scores(
         scores = np.column_stack(columns)
     else:
         scores = np.asarray(answer, dtype=np.float64)
-        # One label that came as a column is a binary problem to most classifiers.
+        # For most classifiers, a y of one column is a binary problem.
         one_label = n_labels == 1 and scores.ndim == 2 and scores.shape[1] == 2
         if method == "predict_proba" and (is_binary or one_label):
             scores = scores[:, 1]
@@ -110,9 +110,9 @@ def predicted_matrix(answer: Any, targets: Targets) -> np.ndarray:
     Parameters
     ----------
     answer : array or sparse matrix of shape (n, n_labels) or (n,)
-        Of `predict`.
+        Result of `predict`.
     targets : Targets
-        What the estimator was fitted to.
+        Targets to which the estimator was fitted.
 
     Returns
     -------
@@ -127,9 +127,9 @@ def predicted_matrix(answer: Any, targets: Targets) -> np.ndarray:
 class CachedResponses:
     """The scores and predictions of a fitted estimator for some rows.
 
-    Nothing is computed twice. A Pipeline transforms the rows once. Where `predict`
-    compares these very scores with thresholds, as it does in the classifiers of this
-    package, the scores give the predictions, too.
+    Nothing is computed twice. A Pipeline transforms the rows once. The classifiers of
+    this package compare these scores with thresholds in `predict`, so that the
+    predictions are derived from the scores.
 
     Parameters
     ----------
@@ -137,9 +137,9 @@ class CachedResponses:
         Fitted.
     X : sequence of length n
     method : {"predict_proba", "decision_function"}
-        What gives the scores.
+        Method that returns the scores.
     targets : Targets
-        What the estimator was fitted to.
+        Targets to which the estimator was fitted.
     """
 
     def __init__(self, estimator: Any, X: Any, method: str, targets: Targets) -> None:
@@ -160,14 +160,14 @@ class CachedResponses:
 
     @cached_property
     def predictions(self) -> np.ndarray:
-        """What `predict` answers as a 0/1 matrix, shape (n, n_labels), int64."""
+        """The predictions as a 0/1 matrix, shape (n, n_labels), int64."""
         if _cuts(self._classifier, self._method):
             return self._classifier._reaches_threshold(self.scores).astype(np.int64)
         return predicted_matrix(self._classifier.predict(self._X), self._targets)
 
 
 def _at_the_classifier(estimator: Any, X: Any) -> tuple[Any, Any]:
-    """Return the last step of a fitted Pipeline, and the rows as it gets them."""
+    """Return the last step of a fitted Pipeline, and its input."""
     if isinstance(estimator, FrozenEstimator):
         return _at_the_classifier(estimator.estimator, X)
     if not isinstance(estimator, Pipeline):
@@ -180,7 +180,7 @@ def _at_the_classifier(estimator: Any, X: Any) -> tuple[Any, Any]:
 
 
 def _cuts(classifier: Any, method: str) -> bool:
-    """Say whether `predict` only compares the scores of a method with thresholds."""
+    """Return whether `predict` only compares these scores with thresholds."""
     if not isinstance(classifier, MultiLabelOutputMixin):
         return False
     # A user's subclass may compute either of them in its own way.
@@ -189,6 +189,6 @@ def _cuts(classifier: Any, method: str) -> bool:
 
 
 def _positive_column(proba: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """Return the column of class 1; a label that was constant has only one class."""
+    """Return the column of class 1, which a constant label may lack."""
     column = np.flatnonzero(np.asarray(classes) == 1)
     return proba[:, column[0]] if len(column) else np.zeros(len(proba))

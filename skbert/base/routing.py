@@ -1,4 +1,4 @@
-"""Routing: what a meta-estimator's fit is given -> what its parts get."""
+"""Metadata routing: what a meta-estimator's fit passes to its parts."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def route_fit_params(
     Parameters
     ----------
     router : estimator
-        The meta-estimator, whose `get_metadata_routing` names its part "estimator"
-        and, if it has one, "splitter".
+        The meta-estimator. Its `get_metadata_routing` names its parts "estimator" and,
+        if there is one, "splitter".
     estimator : estimator
         The sub-estimator.
     sample_weight : array-like of shape (n_samples,) or None

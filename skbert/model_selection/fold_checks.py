@@ -1,4 +1,4 @@
-"""Search folds: a ``cv`` -> splits that every trial and every process shares."""
+"""Checks of folds before a search starts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from skbert.runtime.quiet import quiet_warnings
 
 __all__ = ["Fold", "check_folds", "describe_fold"]
 
-# Row numbers to train on, and to hold out.
+# Row numbers of the training rows and of the held-out rows.
 Fold = tuple[np.ndarray, np.ndarray]
 
 _LABELS_IN_A_MESSAGE = 5
@@ -24,22 +24,23 @@ def check_folds(
     scoring: str | Callable[..., float],
     score: Callable[..., float],
 ) -> None:
-    """Find now what would make every trial fail.
+    """Check that no fold would make every trial fail.
 
     Parameters
     ----------
     folds : list of (train, test)
     targets : Targets
     scoring : str or callable
-        What the user calls `score`; a callable is not tried: it may count its calls.
+        The parameter of the user. A callable is not tried, because it may count its
+        calls.
     score : callable
-        Of :func:`skbert.metrics.resolve_scoring`.
+        Result of :func:`skbert.metrics.resolve_scoring`.
 
     Raises
     ------
     ValueError
-        If a fold has one class only to train on, or the score is not defined on what
-        it holds out.
+        If the training rows of a fold hold one class only, or the score is not defined
+        on its held-out rows.
     """
     for number, (train, test) in enumerate(folds, start=1):
         where = f"fold {number} of {len(folds)}"
@@ -63,7 +64,7 @@ def _check_score(
     truth: Targets, scoring: str, score: Callable[..., float], where: str
 ) -> None:
     guess = np.full(truth.values.shape, 0.5)
-    with quiet_warnings():  # of labels without positives and the like
+    with quiet_warnings():  # such as those of labels without positives
         try:
             value = score(truth.with_nan(), guess, guess >= 0.5)
         except Exception as error:
@@ -79,14 +80,14 @@ def _check_score(
 
 
 def describe_fold(folds: list[Fold], targets: Targets, number: int) -> str:
-    """Say which fold it is, and what its rows lack.
+    """Return which fold it is, and what its rows lack.
 
     Parameters
     ----------
     folds : list of (train, test)
     targets : Targets
     number : int
-        From 0.
+        Number of the fold, from 0.
     """
     names = ("its training rows", "its held-out rows")
     lacks = [
@@ -99,7 +100,7 @@ def describe_fold(folds: list[Fold], targets: Targets, number: int) -> str:
 
 
 def _lacking(targets: Targets, rows: str) -> str:
-    """Say which labels have no positive or no negative among some rows."""
+    """Return which labels have no positive or no negative in some rows."""
     no_positive = targets.positives == 0
     no_negative = targets.constant & ~no_positive
     parts = []

@@ -1,4 +1,4 @@
-"""Folds: an estimator and a cross-validation -> scores of rows it was not fitted to."""
+"""Folds of a cross-validation, and out-of-fold scores."""
 
 from __future__ import annotations
 
@@ -49,15 +49,15 @@ def make_splits(
     Parameters
     ----------
     cv : int, float, splitter, iterable or None
-        An int (None: 5) is that many multi-label stratified folds, a float one
-        stratified held-out part.
+        An int is the number of multi-label stratified folds, and None is 5. A float is
+        the share of one stratified held-out part.
     X, y
     shuffle : bool, default=False
-        Shuffle the rows before they are dealt to an int's folds.
+        Whether to shuffle the rows before they are dealt to folds.
     random_state : int, RandomState instance or None, default=None
-        Of the shuffling, and of a float's part.
+        Seed of the shuffling, or of the held-out part.
     split_params : dict, default=None
-        For the splitter's `split`, such as `groups`.
+        Arguments of the splitter's `split`, such as `groups`.
 
     Returns
     -------
@@ -67,7 +67,7 @@ def make_splits(
     Raises
     ------
     ValueError
-        If there is no split, or a part of one is empty.
+        If there is no split, or a part of a split is empty.
     """
     n_samples = len(y) if not hasattr(y, "shape") else y.shape[0]
     _check_cv(cv)
@@ -98,9 +98,10 @@ def make_splits(
 
 
 def check_all_rows(estimator: Any, X: Any) -> None:
-    """Check X where it must be texts: a fold would tell late, and count from its own.
+    """Check all texts before anything is fitted, if the estimator takes texts.
 
-    What other estimators take, a Pipeline among them, only they can tell.
+    A fold would find an error late, and count rows from its own beginning. The input of
+    other estimators, such as a Pipeline, is unknown and not checked.
 
     Parameters
     ----------
@@ -110,7 +111,7 @@ def check_all_rows(estimator: Any, X: Any) -> None:
     Raises
     ------
     TypeError, ValueError
-        If an entry is no text; the message has its row.
+        If an entry is not a text. The message has its row number.
     """
     if hasattr(estimator, "_check_texts"):
         estimator._check_texts(X)
@@ -147,7 +148,7 @@ def _split(cv: Any, X: Any, y: Any, params: dict) -> list:
 
 
 def _row_numbers(rows: Any, n_samples: int) -> np.ndarray:
-    """Return row numbers as int64, also of a mask."""
+    """Return row numbers as int64; ``rows`` may be a mask."""
     numbers = np.asarray(rows)
     if numbers.dtype == bool:
         numbers = np.flatnonzero(numbers)
@@ -185,16 +186,16 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class FoldTask:
-    """What is fitted in every fold.
+    """The fit of every fold.
 
     Attributes
     ----------
     estimator : estimator
-        Cloned before each fit.
+        Estimator that is cloned before each fit.
     X, y
-        Indexable.
+        Indexable data.
     targets : Targets
-        What y says.
+        Targets of y.
     fit_params : dict
     """
 
@@ -214,8 +215,8 @@ class FoldTask:
         Raises
         ------
         ValueError
-            Whatever the fit raises; with the labels that lack a class in these rows, if
-            there are any.
+            Whatever the fit raises. The message names labels that lack a class in
+            these rows.
         """
         params = _check_method_params(self.X, self.fit_params, indices=rows)
         X, y = self.take(rows), _safe_indexing(self.y, rows)
@@ -260,7 +261,7 @@ class FoldTask:
 def held_out_scores(
     task: FoldTask, splits: Sequence[Split], method: str, n_jobs: int | None = None
 ) -> list[HeldOut]:
-    """Fit a clone per split and score the rows that it was not fitted to.
+    """Fit a clone on each split and score its held-out rows.
 
     Parameters
     ----------
@@ -280,6 +281,6 @@ def held_out_scores(
 
 def _fit_and_score(task: FoldTask, split: Split, method: str) -> HeldOut:
     train, test = split
-    # The fit to all rows, or the search for thresholds, will tell, and once.
+    # The fit to all rows or the search for thresholds will warn, once.
     with constant_labels_told_elsewhere():
         return task.score(task.fit_rows(train), test, method)

@@ -1,4 +1,4 @@
-"""Inference: ragged tokens -> logits, sorted by length inside, in order outside."""
+"""Prediction of logits, in batches of similar length."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ from skbert.tokens.tokenization import RaggedTokens, Tokens
 
 __all__ = ["Predictor", "working_precision"]
 
-# Logits of windows that wait to be pooled, 4 bytes each: 134 MB. A text has any number
-# of windows, and 16,384 texts of 8 with 2,048 labels would be 1 GB.
+# Maximum number of logits of windows that wait to be pooled. At 4 bytes each they take
+# 134 MB. 16,384 texts of 8 windows with 2,048 labels would take 1 GB.
 _UNPOOLED_LOGITS = 2**25
 
 
 class Predictor:
-    """Predicts ragged tokens, part after part; what it records serves all parts.
+    """Predicts the logits of texts that come in several parts.
 
-    A context manager, which gives the memory of its recordings back.
+    This is a context manager, which frees the memory of recorded predictions.
 
     Parameters
     ----------
     module : Module
-        In eval mode.
+        A network in eval mode.
     n_labels : int
     padding : Padding
     device : torch.device
     precision : {"fp32", "bf16", "fp16"}
     record : callable, optional
-        Records the forward passes of shapes that come often, as `CudaRecorder` does.
+        Recorder of forward passes, such as `CudaRecorder`.
     """
 
     def __init__(
@@ -57,11 +57,11 @@ class Predictor:
     ) -> None:
         self._n_labels = n_labels
         self._device = device
-        # Not a method: that would hold the predictor, which holds who holds the method,
-        # and both the module, until garbage is collected.
+        # A partial and not a method, which would make a cycle of references that keeps
+        # the module alive until the garbage collector runs.
         forward = partial(_forward, module, device, precision)
         if device.type == "cpu":
-            # In half precision the code of a shape takes a hundred times the memory.
+            # In half precision the code for a shape takes a hundred times the memory.
             is_half = precision != "fp32"
             padding = replace(padding, relative=is_half)
             numbers = 2 if is_half else 4
@@ -92,9 +92,9 @@ class Predictor:
         Returns
         -------
         ndarray of shape (n_texts, n_labels), float32
-            In the order of ``tokens``. Only one batch at a time is on the device, and
-            the logits, which are read when all of them are there; of texts in windows
-            those of so many windows as bounded memory allows.
+            Logits in the order of ``tokens``. The device holds one batch at a time and
+            the logits, which are read when all are computed. For texts in windows,
+            parts of the texts bound the memory.
         """
         if isinstance(tokens, RaggedTokens):
             return self._of_sequences(tokens).numpy()
@@ -127,7 +127,7 @@ def _forward(
 
 
 def _parts(offsets: np.ndarray, max_windows: int) -> Iterator[np.ndarray]:
-    """Yield successive texts that have so many windows together, or one that has more.
+    """Yield groups of texts with at most so many windows, or one text with more.
 
     Shape: (n_texts + 1,) -> (n_rows,) each
     """
@@ -148,26 +148,26 @@ def working_precision(
     precision: str,
     asked: str,
 ) -> str:
-    """Return the precision at which a model really runs.
+    """Return the precision at which a model works.
 
-    A few architectures (DeBERTa v1) overflow in half precision: they fill masks with
-    the least number of another type. One text of one token tells.
+    A few architectures, such as DeBERTa v1, overflow in half precision, because they
+    fill masks with the least number of another type. A text of one token shows it.
 
     Parameters
     ----------
     module : Module
-        On ``device``.
+        A network on ``device``.
     padding : Padding
     device : torch.device
     precision : {"fp32", "bf16", "fp16"}
-        To be tried.
+        Precision to try.
     asked : {"auto", "fp32", "bf16", "fp16"}
-        What the user asked for.
+        Precision that the user asked for.
 
     Raises
     ------
     ValueError
-        If the model does not run at the precision that was asked for.
+        If the model does not work at the precision that was asked for.
     """
     if precision == "fp32":
         return precision

@@ -1,4 +1,4 @@
-"""Streaming: texts in chunks, the next one tokenized while one is predicted."""
+"""Predictions for streams: the next chunk is tokenized while one is predicted."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ __all__ = [
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-# Texts that are tokenized, sorted by length and predicted together. Hundreds of
-# batches, so that nearly all are full and of one length: padding adds 0.5% to
-# GoEmotions. With 512 tokens a text they take 32 MB.
+# Texts that are tokenized, sorted by length and predicted together. They make hundreds
+# of batches, of which nearly all are full and have texts of one length. For GoEmotions,
+# padding adds 0.5%. With 512 tokens for each text they take 32 MB.
 CHUNK_SIZE = 16_384
 
-# A chunk of a stream ends early at this many: it holds its texts, however long.
+# A chunk of a stream ends early at this many characters, because it holds its texts.
 _CHARACTERS_PER_CHUNK = 2**24
 
-# The logits of a chunk take 12 bytes each, as float32 and float64: 400 MB. Beyond 2,048
-# labels this is what bounds a chunk.
+# The logits of a chunk take 12 bytes each, as float32 and float64, which makes 400 MB.
+# This bounds a chunk if there are more than 2,048 labels.
 _LOGITS_PER_CHUNK = 2**25
 
 _ADVICE = (
@@ -46,7 +46,7 @@ _ADVICE = (
 
 
 def texts_per_chunk(n_labels: int) -> int:
-    """Return how many texts are predicted together."""
+    """Return the number of texts that are predicted together."""
     return max(1, min(CHUNK_SIZE, _LOGITS_PER_CHUNK // n_labels))
 
 
@@ -62,21 +62,21 @@ def iterate_texts(texts, name: str) -> Iterator:
     Parameters
     ----------
     texts : iterable of str
-        Series, arrays and one-column frames, too.
+        Any iterable, also a Series, an array or a one-column frame.
     name : str
-        What to call it in messages.
+        Name of the argument in messages.
 
     Raises
     ------
     TypeError, ValueError
-        If it is a bare text, no iterable, or has several columns. The texts are not
-        looked at yet.
+        If it is a single text or no iterable, or if it has several columns. The texts
+        themselves are checked later.
     """
     whole = isinstance(texts, (str, bytes, dict)) or hasattr(texts, "shape")
     whole = whole or hasattr(texts, "to_pylist")
     if whole or not isinstance(texts, Iterable):
-        # A table iterates over its columns' names, a text over its letters, pyarrow
-        # over scalars of its own.
+        # A table iterates over its column names, a text over its letters, and pyarrow
+        # over its own scalars.
         return iter(as_list(texts, name))
     return iter(texts)
 
@@ -84,17 +84,17 @@ def iterate_texts(texts, name: str) -> Iterator:
 def read_chunks(
     texts: Iterable, size: int, name: str, *, max_characters: int | None = None
 ) -> Iterator[list[str]]:
-    """Read a stream in chunks, each as soon as it is asked for.
+    """Read a stream in chunks, each when it is asked for.
 
     Parameters
     ----------
     texts : iterable of str
     size : int
-        Texts of a chunk, at most.
+        Maximum number of texts of a chunk.
     name : str
-        What to call the stream in messages.
+        Name of the stream in messages.
     max_characters : int, optional
-        A chunk that has as many ends. By default 16 million.
+        Number of characters at which a chunk ends. The default is 16 million.
 
     Yields
     ------
@@ -103,8 +103,8 @@ def read_chunks(
     Raises
     ------
     Exception
-        Whatever the stream raises, or the error of an entry that is not a text: after
-        all that was read before has been yielded.
+        Whatever the stream raises, or the error of an entry that is not a text. All
+        texts before it are yielded first.
     """
     if max_characters is None:
         max_characters = _CHARACTERS_PER_CHUNK
@@ -128,22 +128,22 @@ def read_chunks(
 def one_ahead(
     items: Iterable[Item], work: Callable[[Item], Result]
 ) -> Generator[Result, None, None]:
-    """Yield ``work(item)`` of each item, the next one done in a thread meanwhile.
+    """Yield ``work(item)`` of each item, with one item computed ahead in a thread.
 
-    Items are taken in the caller's thread, because database cursors belong to the
-    thread that made them. One item alone is worked on without a thread.
+    Items are taken in the caller's thread, because a database cursor belongs to the
+    thread that made it. A single item needs no thread.
 
     Parameters
     ----------
     items : iterable
-        When it raises, the results of the items before are yielded first.
+        Items. If it raises an error, the results of earlier items are yielded first.
     work : callable
-        Called on one item at a time, in order.
+        Function that is called on one item at a time, in order.
 
     Yields
     ------
     object
-        In the order of the items. Closing the generator ends the thread.
+        Results in the order of the items. Closing the generator ends the thread.
     """
     iterator = iter(items)
     item, found, error = _next(iterator)
@@ -152,12 +152,12 @@ def one_ahead(
     if not found:
         return
     with ThreadPoolExecutor(1, thread_name_prefix="skbert-ahead") as pool:
-        submit = _advised(pool.submit)  # a thread may find no room for its stack
+        submit = _advised(pool.submit)  # there may be no room for a thread's stack
         result = work(item)
         while True:
             item, found, error = _next(iterator)
             coming: Future | None = submit(work, item) if found else None
-            del item  # or it would be held until the next one is there
+            del item  # so that it is freed before the next one comes
             yield result
             if error is not None:
                 raise error
@@ -167,7 +167,7 @@ def one_ahead(
 
 
 def _next(iterator: Iterator) -> tuple:
-    """Return the next item, whether there is one, and the error instead of it."""
+    """Return the next item, whether there is one, and the error if there is one."""
     try:
         return next(iterator), True, None
     except StopIteration:
@@ -188,13 +188,13 @@ def chunk_logits(
     net : MultiLabelNet
     chunks : iterable of list of str
     tokenized : callable
-        Turns a chunk into tokens.
+        Function that tokenizes a chunk.
 
     Yields
     ------
     ndarray of shape (len(chunk), n_labels), float64
     """
-    # Not around all of it: what the stream raises is the caller's.
+    # Errors of the stream itself are passed on without advice.
     ahead = closing(one_ahead(chunks, _advised(tokenized)))
     with ahead as tokens_of_chunks, net.predictor() as predictor:
         for tokens in tokens_of_chunks:
@@ -206,7 +206,7 @@ def _float64_logits(predictor, tokens: Tokens) -> np.ndarray:
 
 
 def _advised(work: Callable[..., Result]) -> Callable[..., Result]:
-    """Return what does the same, and says what helps where memory runs out."""
+    """Return the function with advice on what helps if memory runs out."""
     return memory_errors("Prediction", _ADVICE)(work)
 
 
@@ -221,4 +221,4 @@ def rows_of(
     with closing(matrices):
         for matrix in matrices:
             for row in convert(matrix):
-                yield row.copy()  # who keeps one row must not keep the whole matrix
+                yield row.copy()  # so that a kept row does not keep the matrix

@@ -1,4 +1,4 @@
-"""Batching: ragged tokens -> padded batches of texts of similar length."""
+"""Padded batches of texts of similar length."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ __all__ = [
     "sent",
 ]
 
-# Texts are sorted by length within windows of this many batches: enough for batches
-# of nearly one length, few enough that the order stays random.
+# Texts are sorted by length within windows of this many batches. The windows are long
+# enough for batches of nearly one length, and short enough for a random order.
 _WINDOW = 50
 
-# Tokens of a prediction batch, padding included: so many per thread, in bounds. On CPUs
-# larger batches fall out of the cache and smaller ones leave the matrix units
+# Tokens of a prediction batch for each thread, including padding, and their bounds. On
+# CPUs larger batches do not fit into the cache, and smaller ones leave the matrix units
 # idle (docs/performance.md).
 _TOKENS_PER_THREAD = 512
 _FEWEST_TOKENS, _MOST_TOKENS = 1024, 2048
 
-# GPUs want more: launching the kernels of a batch takes some ten milliseconds, in which
-# an H100 computes this many tokens of BERT-base. An estimate, not measured.
+# GPUs need more. Launching the kernels of a batch takes some ten milliseconds, in which
+# an H100 computes this many tokens of BERT-base. This is an estimate, not measured.
 _CUDA_TOKENS = 16_384
 
 _EXACT = Padding()
@@ -75,11 +75,11 @@ class LabelledTokens:
         """The weight of each row in the loss, shape (n_samples,), float32."""
         if self.sample_weight is None:
             return np.ones(len(self), dtype=np.float32)
-        # One mean for the whole set: a row of weight 2 counts twice in any company.
+        # The mean of the whole set, so that a row of weight 2 counts twice everywhere.
         return (self.sample_weight / self.sample_weight.mean()).astype(np.float32)
 
     def gather(self, rows: np.ndarray, padding: Padding) -> tuple[torch.Tensor, ...]:
-        """Return some rows as a batch.
+        """Return a batch of rows.
 
         Parameters
         ----------
@@ -89,7 +89,7 @@ class LabelledTokens:
         Returns
         -------
         input_ids, attention_mask : Tensor of shape (n_sequences, seq_len), int64
-            One sequence per text, or the windows of one text after the other.
+            One sequence for each text, or all windows of one text after the other.
         targets, weights : Tensor of shape (batch_size, n_labels), float32
         """
         targets = torch.from_numpy(self.targets.values[rows])
@@ -100,7 +100,7 @@ class LabelledTokens:
 
 @dataclass(frozen=True)
 class TrainingSets:
-    """What a fit reads: ``train``, and ``valid`` or None."""
+    """The training set of a fit, and its validation set or None."""
 
     train: LabelledTokens
     valid: LabelledTokens | None = None
@@ -108,28 +108,28 @@ class TrainingSets:
 
 @dataclass(frozen=True)
 class Batch:
-    """What one training step reads.
+    """The input of one training step.
 
     Attributes
     ----------
     input_ids : Tensor of shape (n_sequences, seq_len), int64
-        One sequence per text, or the windows of one text after the other.
+        One sequence for each text, or all windows of one text after the other.
     attention_mask : Tensor of shape (n_sequences, seq_len), int64
         1 on tokens, 0 on padding.
     targets : Tensor of shape (batch_size, n_labels), float32
     weights : Tensor of shape (batch_size, n_labels), float32
-        Weight of each cell in the loss: 0 where the label is unknown. Already
-        divided by the number of known cells of the whole step, so that the loss
-        is the weighted *sum* and accumulated batches add up.
+        Weight of each cell in the loss, which is 0 if the label is unknown. Weights are
+        divided by the number of known cells of the whole step. So the loss is the
+        weighted sum, and accumulated batches add up.
     ends_step : bool
-        Whether the optimizer moves after this batch.
+        Whether an update follows this batch.
     states : Tensor of shape (n_sequences, seq_len, width), or None
-        Of the frozen part of the model, where they are not to be computed anew;
-        (n_sequences, 1, width) where the head alone is trained.
+        Outputs of the frozen part of the model, if they were kept. The shape is
+        (n_sequences, 1, width) if the head alone is trained.
     counts : Tensor of shape (batch_size,), int64, or None
-        Windows of each text; None where every text is one sequence.
+        Number of windows of each text; None if every text is one sequence.
     windows : Windows or None
-        How they answer together.
+        How the logits of windows are pooled.
     """
 
     input_ids: torch.Tensor
@@ -168,17 +168,17 @@ class Batch:
 
     @property
     def tokens_per_row(self) -> float:
-        """Mean number of tokens of a text, padding included."""
+        """Mean number of tokens of a text, including padding."""
         return self.input_ids.numel() / len(self)
 
     def parts(self, max_tokens: float) -> Iterator[Batch]:
-        """Yield the rows in parts of so many tokens at most, padding included.
+        """Yield the rows in parts with at most this many tokens, including padding.
 
-        A text is never divided; of texts in windows so many go together as would fit
-        if all had the mean number. The losses of the parts add up to that of the
-        batch, and ``ends_step`` is that of the batch. A batch is halved until it fits:
-        then long texts make products of matrices of the shapes that shorter ones make,
-        of which torch keeps the code.
+        A text is never divided. For texts in windows, the mean number of windows
+        decides how many go together. The losses of the parts add up to that of the
+        batch, and ``ends_step`` is that of the batch. The batch is halved until it
+        fits, so that long texts have the same shapes as shorter ones, for which torch
+        keeps compiled code.
         """
         n_rows = len(self)
         while n_rows > 1 and n_rows * self.tokens_per_row > max_tokens:
@@ -204,14 +204,14 @@ class Batch:
 
 
 def sent(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Return a tensor on ``device``, without a wait for what that is doing."""
+    """Return a tensor on ``device``, without waiting for the device."""
     if device.type == "cuda" and tensor.device.type == "cpu":  # pragma: gpu
         tensor = tensor.pin_memory()
     return tensor.to(device, non_blocking=True)
 
 
 def prediction_tokens(device: torch.device) -> int:
-    """Return how many tokens, padding included, a prediction batch should have."""
+    """Return the best number of tokens of a prediction batch, including padding."""
     if device.type == "cuda":
         return _CUDA_TOKENS
     if device.type != "cpu":  # pragma: gpu
@@ -229,30 +229,31 @@ def prediction_rows(
 ) -> Iterator[np.ndarray]:
     """Cut texts into batches of similar length and bounded size, longest first.
 
-    Texts of one length are ordered by what they say, so that the same texts in
-    another order make the same batches: products of matrices round by position.
+    Texts of one length are ordered by their content. So the same texts in another order
+    make the same batches, which matters because rounding depends on the position.
 
     Parameters
     ----------
     tokens : RaggedTokens
     max_tokens : int, default=2048
-        Most tokens of one batch, padding included; a longer text is a batch alone.
+        Maximum number of tokens of a batch, including padding. A longer text is a batch
+        by itself.
     padding : Padding, optional
-        Batches of one padded length have the same number of texts, but for the last.
+        All batches of one padded length but the last have the same number of texts.
     start : int, default=0
-        How many texts there were in batches already, of any size.
+        Number of texts that were in earlier batches.
 
     Yields
     ------
     ndarray of int
-        The rows of one batch; every row comes once, but for the first `start`.
+        The rows of one batch. Every row but the first `start` comes once.
     """
     lengths = tokens.lengths
     rows = range(len(tokens))
     content = np.array([zlib.crc32(tokens[row].tobytes()) for row in rows])
     order = np.lexsort((content, -lengths))
     while start < len(order):
-        # The first text is the longest: the batch is padded to it.
+        # The batch is padded to the first text, which is the longest.
         count = max(1, max_tokens // padding.width(int(lengths[order[start]])))
         yield order[start : start + count]
         start += count
@@ -265,12 +266,11 @@ class _Source(Protocol):
 
 
 class TrainingBatches:
-    """The batches of one fit: each iteration over it is one epoch.
+    """The batches of one fit. Each iteration over it is one epoch.
 
     Every epoch permutes the texts, sorts them by length within windows of 50
-    batches, cuts the batches and shuffles these. The order depends on ``seed`` and
-    the epoch's number alone, so that a later epoch can be reached without running
-    the earlier ones.
+    batches, cuts the batches and shuffles them. The order depends on ``seed`` and the
+    number of the epoch only, so that a later epoch does not need the earlier ones.
 
     Parameters
     ----------
@@ -279,12 +279,12 @@ class TrainingBatches:
     padding : Padding
     seed : int
     accumulation : int, default=1
-        Batches that make one optimizer step together.
+        Number of batches for each optimizer step.
     states : callable, optional
-        Called with the rows of a batch's sequences and its padded length; returns
-        `Batch.states`.
+        Function of the rows of a batch's sequences and of its padded length that
+        returns `Batch.states`.
     source : ResidentSet, optional
-        Whose ``gather`` makes the batches instead of the dataset's own.
+        Set whose ``gather`` makes the batches instead of that of ``dataset``.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Few shapes: batches that are not full, filled up to one of few sizes."""
+"""Predictions in batches of few shapes, because torch keeps code for each shape."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from skbert.tokens.padding import Padding
 
 __all__ = ["forward_in_few_shapes"]
 
-# Shorter texts are filled up to this: their layers take no time worth a shape.
+# Shorter texts are padded to this, because they take too little time to matter.
 _SHORTEST = 8
 
 
@@ -25,25 +25,27 @@ def forward_in_few_shapes(
     input_ids: Tensor,
     attention_mask: Tensor,
 ) -> Tensor:
-    """Return the logits of a batch, computed in one of few shapes.
+    """Return the logits of a batch that is filled up to one of few shapes.
 
-    On the CPU oneDNN compiles code for every shape and keeps the last thousand: in half
-    precision that of all products, megabytes for each shape of a batch, in fp32 that of
-    GELU, kilobytes. But these lie between activations that come and go, and where code
-    comes and goes as well, the heap is full of holes that fit nothing and grows without
-    end. Full batches have one number of texts for each length. What is left over at the
-    end of a call has any: it is filled up, with padding and with its last text, so that
-    from one power of two to the next there are four lengths and ``numbers`` numbers.
+    On the CPU, oneDNN compiles code for every shape and keeps the last thousand. In
+    half precision it compiles all products, which takes megabytes for each shape, and
+    in fp32 it compiles GELU, which takes kilobytes. This code lies between activations.
+    If new code replaces old code all the time, the heap gets fragmented and grows
+    without end.
+
+    Full batches have one number of texts for each length. The rest at the end of a call
+    can have any number, so it is filled up with padding and copies of its last text.
+    From one power of two to the next there are four lengths and ``numbers`` numbers.
 
     Parameters
     ----------
     forward : callable
-        Of input ids and attention mask.
+        Function of input ids and attention mask.
     padding : Padding
     max_tokens : int
-        Of a full batch.
+        Number of tokens of a full batch.
     numbers : int
-        Of texts, from one power of two to the next; a power of two itself.
+        Numbers of texts from one power of two to the next; a power of two itself.
     input_ids, attention_mask : Tensor of shape (batch_size, seq_len), int64
 
     Returns
@@ -66,7 +68,7 @@ def forward_in_few_shapes(
 
 
 def _rounded_up(number: int, per_octave: int, multiple_of: int = 1) -> int:
-    """Return one of so many numbers from one power of two to the next, or more."""
+    """Round up to one of ``per_octave`` numbers between two powers of two."""
     power = 2 ** max(0, (number - 1).bit_length() - 1)
     step = math.lcm(multiple_of, max(1, power // per_octave))
     return -(-number // step) * step

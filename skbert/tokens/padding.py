@@ -1,4 +1,4 @@
-"""Padding: texts of a batch -> one length, filled up."""
+"""Padding of the texts of a batch to one length."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from skbert.tokens.tokenization import RaggedTokens
 
 __all__ = ["Padding", "columns", "pad"]
 
-# Most lengths that a coarse padding has: every one costs a CUDA graph.
+# Maximum number of lengths of a coarse padding, because each costs a CUDA graph.
 _COARSE_LENGTHS = 16
 
 
 @dataclass(frozen=True)
 class Padding:
-    """How short texts are filled up.
+    """How texts are padded.
 
     Attributes
     ----------
     pad_id : int
     multiple_of : int, default=1
-        Round the padded length up to a multiple of this.
+        Number to whose multiples the padded length is rounded up.
     most : int, optional
-        But no further than to this: a model has so many positions.
+        Upper bound of rounding: the number of positions of the model.
     relative : bool, default=False
-        Round up by an eighth at most, so that there are eight lengths from one power of
-        two to the next. torch keeps megabytes of compiled products for every shape that
-        it has seen.
+        Whether to round up by an eighth at most, so that there are eight lengths from
+        one power of two to the next. torch keeps megabytes of compiled code for every
+        shape that it has seen.
     left : bool, default=False
         Whether the padding comes before the text.
     """
@@ -42,7 +42,7 @@ class Padding:
     left: bool = False
 
     def width(self, longest: int) -> int:
-        """Return the padded length of a batch whose longest text has this many."""
+        """Return the padded length of a batch whose longest text has this length."""
         longest = max(longest, 1)
         multiple = self.multiple_of
         if self.relative:
@@ -51,7 +51,7 @@ class Padding:
         return width if self.most is None else max(longest, min(width, self.most))
 
     def coarse(self) -> Padding:
-        """Return a padding to few lengths: multiples of 8, or of more, 16 at most."""
+        """Return a padding to at most 16 lengths, which are multiples of 8 or more."""
         multiple = _rounded_up(-(-(self.most or 1) // _COARSE_LENGTHS), 8)
         return replace(self, multiple_of=math.lcm(self.multiple_of, multiple))
 
@@ -61,20 +61,20 @@ def _rounded_up(number: int, multiple_of: int) -> int:
 
 
 def columns(lengths: np.ndarray, width: int, *, left: bool = False) -> np.ndarray:
-    """Return which token of a text stands where in a padded batch.
+    """Return the number of the token in each column of a padded batch.
 
     Parameters
     ----------
     lengths : ndarray of shape (batch_size,), int
     width : int
-        Of the batch.
+        Width of the batch.
     left : bool, default=False
-        As of `Padding`.
+        See `Padding`.
 
     Returns
     -------
     ndarray of shape (batch_size or 1, width), int
-        Padding is where a text has no token of that number.
+        Columns without a token of that number are padding.
     """
     column = np.arange(width)[np.newaxis]
     return column - (width - lengths)[:, np.newaxis] if left else column

@@ -1,4 +1,4 @@
-"""Tokenization: texts -> ragged tokens, each text tokenized once and never padded."""
+"""Tokenization of texts, once and without padding."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ __all__ = [
     "tokenize",
 ]
 
-# A text of n tokens rarely has more than 32 n characters: beyond that the rest is cut
-# anyway, so the tokenizer need not see it.
+# A text of n tokens rarely has more than 32 n characters. The rest would be cut anyway,
+# so that the tokenizer need not see it.
 CHARACTERS_PER_TOKEN = 32
 
-# Long enough to keep a fast tokenizer's threads busy, short enough that the Python
-# lists it returns stay small.
+# Enough texts to keep the threads of a fast tokenizer busy, and so few that the Python
+# lists that it returns stay small.
 _TEXTS_PER_CALL = 2048
 
-# A fast tokenizer holds some 300 bytes per token until the call ends, whatever is cut
-# afterwards: a call of long texts must not take gigabytes.
+# A fast tokenizer holds some 300 bytes for each token until the call ends, so that a
+# call with long texts could take gigabytes.
 _CHARACTERS_PER_CALL = 2**20
 
 
@@ -38,18 +38,18 @@ class RaggedTokens:
     Attributes
     ----------
     ids : ndarray of shape (n_tokens,), int32
-        All ids, special tokens included.
+        All ids, including special tokens.
     offsets : ndarray of shape (n_texts + 1,), int64
         Text ``i`` is ``ids[offsets[i]:offsets[i + 1]]``.
     truncated : ndarray of shape (n_texts,), bool
-        Which texts lost tokens.
+        Whether tokens of a text were cut off.
     """
 
     ids: np.ndarray
     offsets: np.ndarray
     truncated: np.ndarray
 
-    windows: ClassVar[None] = None  # as `WindowedTokens` has it
+    windows: ClassVar[None] = None  # see `WindowedTokens`
 
     def __len__(self) -> int:
         return len(self.truncated)
@@ -64,7 +64,7 @@ class RaggedTokens:
 
     @property
     def sequences(self) -> RaggedTokens:
-        """What goes through a model: one sequence per text."""
+        """The input of a model, one sequence for each text."""
         return self
 
     def sequences_of(self, rows: np.ndarray) -> np.ndarray:
@@ -72,7 +72,7 @@ class RaggedTokens:
         return rows
 
     def counts_of(self, rows: np.ndarray) -> None:
-        """Return how many sequences each text has; None where all have one."""
+        """Return the number of sequences of each text; None if all have one."""
 
     def take(self, rows: np.ndarray) -> RaggedTokens:
         """Return the tokens of the texts ``rows``."""
@@ -86,7 +86,7 @@ class RaggedTokens:
 
 @dataclass(frozen=True)
 class WindowedTokens:
-    """Token ids of many texts, of which long ones are cut into several sequences.
+    """Token ids of many texts, with long texts cut into several sequences.
 
     Attributes
     ----------
@@ -95,7 +95,7 @@ class WindowedTokens:
     offsets : ndarray of shape (n_texts + 1,), int64
         Text ``i`` is ``sequences[offsets[i]:offsets[i + 1]]``.
     truncated : ndarray of shape (n_texts,), bool
-        Which texts lost tokens.
+        Whether tokens of a text were cut off.
     windows : Windows
     """
 

@@ -1,4 +1,4 @@
-"""Checks: what parameters and data must satisfy together, before weights are loaded."""
+"""Checks of parameters against each other, the data and the model."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = [
 
 
 def check_parameters(estimator, *, has_validation: bool) -> None:
-    """Check the parameters that depend on one another.
+    """Check the parameters that depend on each other.
 
     Raises
     ------
@@ -58,12 +58,12 @@ def check_parameters(estimator, *, has_validation: bool) -> None:
 
 
 def check_long_text_params(long_text: str, params: dict | None) -> None:
-    """Check the options of a way to read long texts.
+    """Check ``long_text_params``.
 
     Raises
     ------
     TypeError
-        If one is not known.
+        If a key is unknown.
     ValueError
         If a value is out of range.
     """
@@ -84,17 +84,17 @@ def _check_keys(parameter: str, choice: str, params: dict, options: list[str]) -
 
 
 def check_scoring(scoring: str | Callable, targets: Targets) -> None:
-    """Try a named score on validation targets: after an epoch it would be late.
+    """Try a named score on the validation targets before the first epoch.
 
     Raises
     ------
     ValueError
-        If it does not take such targets.
+        If the score does not take such targets.
     """
     if not isinstance(scoring, str):
         return  # it may count its calls
     guess = np.full(targets.values.shape, 0.5)
-    with quiet_warnings():  # of labels without positives and the like
+    with quiet_warnings():  # such as those of labels without positives
         try:
             resolve_scoring(scoring)(targets.with_nan(), guess, guess >= 0.5)
         except Exception as error:
@@ -104,13 +104,13 @@ def check_scoring(scoring: str | Callable, targets: Targets) -> None:
 
 
 def check_label_parameters(estimator, n_labels: int) -> None:
-    """Check the parameters that have one value per label.
+    """Check the parameters that have one value for each label.
 
     Raises
     ------
     ValueError
-        If ``pos_weight`` or ``threshold`` has another length than the labels, or
-        values out of range.
+        If ``pos_weight`` or ``threshold`` has another length than the labels, or a
+        value that is out of range.
     """
     if estimator.pos_weight is not None and not isinstance(estimator.pos_weight, str):
         weight = _per_label("pos_weight", estimator.pos_weight, n_labels)
@@ -138,7 +138,7 @@ def check_against_checkpoint(estimator, checkpoint: Checkpoint) -> None:
     Raises
     ------
     ValueError
-        If ``max_length`` or ``trainable_layers`` is beyond the model's.
+        If ``max_length`` or ``trainable_layers`` is too large for the model.
     """
     limit = checkpoint.max_length
     if limit is not None and estimator.max_length > limit:
@@ -174,7 +174,7 @@ def _check_loss_param(name: str, value: float | None) -> None:
 
 
 def check_same_length(texts: list, targets, name: str) -> None:
-    """Check that texts and labels have one row each.
+    """Check that there are as many texts as rows of labels.
 
     Raises
     ------

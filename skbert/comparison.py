@@ -1,4 +1,4 @@
-"""Comparison: estimators side by side on the same folds, thresholds tuned alike."""
+"""Comparison of estimators on the same folds."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ __all__ = ["compare"]
 
 Scoring = str | Callable[..., float]
 _DEFAULT_SCORING = ("f1_micro", "f1_macro", "average_precision")
-# What thresholds can be tuned for exactly, without further parameters.
+# Scores for which thresholds can be tuned exactly, without further parameters.
 _TUNABLE = [
     name
     for name in objective_names()
     if name.startswith(("f1", "jaccard", "balanced_accuracy"))
 ]
-# What the table calls the seconds.
+# Columns of seconds.
 _TIMES = ("fit_time", "predict_time")
 
 
@@ -51,45 +51,47 @@ def compare(
     Parameters
     ----------
     estimators : dict of str to classifier
-        Multi-label scikit-learn classifiers. The first is what the others are
-        compared with: put the baseline there.
+        Multi-label scikit-learn classifiers. The others are compared with the first,
+        which is usually the baseline.
     X : sequence of length n
     y : array-like, sparse matrix or DataFrame of shape (n, n_labels) or (n,)
-        0, 1, or NaN where a label is unknown.
+        0, 1, or NaN if a label is unknown.
     cv : int, float, splitter or iterable, default=5
-        An int is that many multi-label stratified folds, shuffled; a float in (0, 1)
-        one stratified held-out part; or a splitter, or (train, test) row numbers.
+        An int is the number of shuffled, multi-label stratified folds. A float is the
+        share of one stratified held-out part. Otherwise a splitter, or pairs of
+        (train, test) row numbers.
     scoring : str, list of str, dict, or callable, default=("f1_micro", "f1_macro", \
 "average_precision")
-        Names that :func:`skbert.get_multilabel_scorer` or scikit-learn knows, or
-        scorers with the signature ``scorer(estimator, X, y)``, which are given the
-        row numbers for X.
+        Names of scorers of :func:`skbert.get_multilabel_scorer` or scikit-learn, or
+        scorers with the signature ``scorer(estimator, X, y)``, which get row numbers
+        as X.
     tune_thresholds : bool or dict, default=False
-        Tune the thresholds of every estimator alike, inside the training rows of each
-        fold, by :class:`TunedThresholdsClassifierCV`. A dict holds its parameters; by
-        default `scoring` is the first metric above that it can tune for exactly, or
-        "f1_macro". It fits every estimator six times per fold, ``{"cv": 0.2}`` twice.
+        Whether to tune the thresholds of every estimator within the training rows of
+        each fold, with :class:`TunedThresholdsClassifierCV`. A dict holds parameters of
+        that class. The default of its `scoring` is the first metric that it can tune
+        exactly, or "f1_macro". It fits every estimator six times for each fold, and
+        twice with ``{"cv": 0.2}``.
     confidence : float, default=0.95
-        Of the interval around the difference.
+        Confidence level of the interval of the difference.
     n_jobs : int, default=None
-        How many fits run at the same time. Times are comparable for None only.
+        Number of fits that run at the same time. Times are comparable only for None.
     random_state : int or None, default=0
-        Of the folds.
+        Seed of the folds.
 
     Returns
     -------
     DataFrame
-        A row per estimator. The columns have two levels: each metric has "mean" and
-        "std" over the folds, "difference", the mean difference to the first estimator,
-        and "low" and "high", the ends of its confidence interval (nan for the first
-        row, and where there is a single fold). "fit_time" and "predict_time", seconds
-        per fold, have "mean" and "std".
+        A row for each estimator. The columns have two levels. Each metric has "mean"
+        and "std" over the folds, "difference" (the mean difference to the first
+        estimator), and "low" and "high", the ends of its confidence interval (NaN in
+        the first row, and if there is one fold only). "fit_time" and "predict_time",
+        in seconds for each fold, have "mean" and "std".
 
     Raises
     ------
     ValueError
-        If there is no estimator, a metric is unknown, or the data are wrong; and
-        whatever an estimator raises, with its name.
+        If there is no estimator, a metric is unknown or the data are wrong. Errors of
+        estimators are raised with their names.
 
     See Also
     --------
@@ -97,13 +99,13 @@ def compare(
 
     Notes
     -----
-    Training sets of folds overlap, so that their scores are not independent and the
+    The training sets of folds overlap, so that their scores are not independent and the
     usual t interval is far too narrow. The variance is corrected as Nadeau and Bengio
     [1]_ propose: ``(1 / k + n_test / n_train) * var(differences)``, with k - 1 degrees
-    of freedom. With few folds the interval is wide, and rightly so.
+    of freedom. With few folds the interval is wide, as it should be.
 
-    Predictions are those of each estimator's own `predict`; all scores are computed
-    here, so that they skip unknown cells alike.
+    Predictions come from each estimator's own `predict`. All scores are computed in the
+    same way and skip unknown cells.
 
     References
     ----------
@@ -170,7 +172,7 @@ def _named(scoring: Any) -> dict[str, Scoring]:
         raise ValueError("scoring names no metric.")
     if set(scoring) & set(_TIMES):
         raise ValueError(
-            f"A metric cannot be called {' or '.join(_TIMES)}: those are seconds."
+            f"A metric cannot be called {' or '.join(_TIMES)}, which are seconds."
         )
     return {str(name): metric for name, metric in scoring.items()}
 
@@ -247,7 +249,7 @@ def _table(
 def _margin(
     differences: np.ndarray, splits: list[Split], confidence: float
 ) -> np.ndarray:
-    """Return half the width of the interval of each row's mean; nan in the first."""
+    """Return half the width of each row's interval; NaN in the first row."""
     n_splits = len(splits)
     margin = np.full(len(differences), np.nan)
     if n_splits > 1:

@@ -70,7 +70,7 @@ def nan_balanced_accuracy_score(
     Parameters
     ----------
     y_true, y_pred
-        As of :func:`nan_accuracy_score`.
+        See :func:`nan_accuracy_score`.
     sample_weight : array-like of shape (n_samples,), default=None
         Non-negative weights. A row of weight 0 counts as unknown.
 
@@ -83,7 +83,7 @@ def nan_balanced_accuracy_score(
     Raises
     ------
     ValueError
-        As of :func:`nan_accuracy_score`.
+        See :func:`nan_accuracy_score`.
 
     See Also
     --------

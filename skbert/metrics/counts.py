@@ -108,22 +108,22 @@ def nan_fbeta_score(
     Parameters
     ----------
     y_true, y_pred
-        As of :func:`nan_f1_score`.
+        See :func:`nan_f1_score`.
     beta : float
         How many times as important recall is as precision, at least 0: 0 is the
         precision, 1 the F1 score, and infinity would be the recall.
     average, sample_weight
-        As of :func:`nan_f1_score`.
+        See :func:`nan_f1_score`.
 
     Returns
     -------
     float or ndarray of shape (n_labels,), float64
-        As of :func:`nan_f1_score`.
+        See :func:`nan_f1_score`.
 
     Raises
     ------
     ValueError
-        As of :func:`nan_f1_score`, or if `beta` is negative or not finite.
+        See :func:`nan_f1_score`, or if `beta` is negative or not finite.
 
     See Also
     --------
@@ -161,7 +161,7 @@ def nan_precision_score(
     Parameters
     ----------
     y_true, y_pred, average, sample_weight
-        As of :func:`nan_f1_score`.
+        See :func:`nan_f1_score`.
 
     Returns
     -------
@@ -172,7 +172,7 @@ def nan_precision_score(
     Raises
     ------
     ValueError
-        As of :func:`nan_f1_score`.
+        See :func:`nan_f1_score`.
 
     See Also
     --------
@@ -205,7 +205,7 @@ def nan_recall_score(
     Parameters
     ----------
     y_true, y_pred, average, sample_weight
-        As of :func:`nan_f1_score`.
+        See :func:`nan_f1_score`.
 
     Returns
     -------
@@ -216,7 +216,7 @@ def nan_recall_score(
     Raises
     ------
     ValueError
-        As of :func:`nan_f1_score`.
+        See :func:`nan_f1_score`.
 
     See Also
     --------
@@ -249,7 +249,7 @@ def nan_jaccard_score(
     Parameters
     ----------
     y_true, y_pred, average, sample_weight
-        As of :func:`nan_f1_score`.
+        See :func:`nan_f1_score`.
 
     Returns
     -------
@@ -260,7 +260,7 @@ def nan_jaccard_score(
     Raises
     ------
     ValueError
-        As of :func:`nan_f1_score`.
+        See :func:`nan_f1_score`.
 
     See Also
     --------
@@ -300,23 +300,23 @@ def nan_count_score(
     Parameters
     ----------
     y_true, y_pred
-        As of :func:`nan_f1_score`.
+        See :func:`nan_f1_score`.
     name : {"f1", "fbeta", "jaccard", "precision", "recall"}
         The score.
     beta : float, default=1.0
-        As of :func:`nan_fbeta_score`; the other scores do not look at it.
+        See :func:`nan_fbeta_score`; the other scores do not look at it.
     average, sample_weight
-        As of :func:`nan_f1_score`.
+        See :func:`nan_f1_score`.
 
     Returns
     -------
     float or ndarray of shape (n_labels,), float64
-        As of :func:`nan_f1_score`.
+        See :func:`nan_f1_score`.
 
     Raises
     ------
     ValueError
-        As of :func:`nan_f1_score` and :func:`nan_fbeta_score`.
+        See :func:`nan_f1_score` and :func:`nan_fbeta_score`.
 
     Examples
     --------

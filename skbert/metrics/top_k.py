@@ -103,7 +103,7 @@ def recall_at_k(
     Parameters
     ----------
     y_true, y_score, k, sample_weight
-        As of :func:`precision_at_k`, ties included.
+        See :func:`precision_at_k`, ties included.
 
     Returns
     -------
@@ -115,7 +115,7 @@ def recall_at_k(
     Raises
     ------
     ValueError
-        As of :func:`precision_at_k`.
+        See :func:`precision_at_k`.
 
     See Also
     --------

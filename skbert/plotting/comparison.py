@@ -84,9 +84,9 @@ class ComparisonDisplay(Display):
         Parameters
         ----------
         table : DataFrame
-            As of the constructor.
+            See the constructor.
         ax : Axes or array-like of Axes, default=None
-            As of :meth:`plot`.
+            See :meth:`plot`.
 
         Returns
         -------

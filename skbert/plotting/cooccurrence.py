@@ -98,7 +98,7 @@ class LabelCooccurrenceDisplay(Display):
         label_names : array-like of shape (n_labels,), default=None
             None takes the columns of a DataFrame.
         values, sort_by, ax
-            As of :meth:`plot`.
+            See :meth:`plot`.
 
         Returns
         -------

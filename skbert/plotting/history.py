@@ -82,7 +82,7 @@ class TrainingHistoryDisplay(Display):
         estimator : TransformerMultiLabelClassifier
             Fitted; also a Pipeline, search or meta-estimator around one.
         ax : Axes or array-like of Axes, default=None
-            As of :meth:`plot`.
+            See :meth:`plot`.
 
         Returns
         -------

@@ -124,11 +124,11 @@ class LabelScoresDisplay(Display):
         ----------
         estimator : fitted classifier
         X, y
-            As of :meth:`from_estimators`.
+            See :meth:`from_estimators`.
         name : str, default=None
             Of the estimator; None takes that of its class.
         score, label_names, ax, kind, sort_by
-            As of :meth:`from_estimators`.
+            See :meth:`from_estimators`.
 
         Returns
         -------
@@ -137,7 +137,7 @@ class LabelScoresDisplay(Display):
         Raises
         ------
         ImportError, sklearn.exceptions.NotFittedError, ValueError
-            As of :meth:`from_estimators`.
+            See :meth:`from_estimators`.
         """
         return cls.from_estimators(
             {name or type(estimator).__name__: estimator},
@@ -178,7 +178,7 @@ class LabelScoresDisplay(Display):
         label_names : array-like of shape (n_labels,), default=None
             None takes the columns of a DataFrame `y`, or the estimator's names.
         ax, kind, sort_by
-            As of :meth:`plot`.
+            See :meth:`plot`.
 
         Returns
         -------
@@ -236,7 +236,7 @@ class LabelScoresDisplay(Display):
         label_names : array-like of shape (n_labels,), default=None
             None takes the columns of a DataFrame `y_true`.
         ax, kind, sort_by
-            As of :meth:`plot`.
+            See :meth:`plot`.
 
         Returns
         -------

@@ -134,7 +134,7 @@ class MultilabelPrecisionRecallDisplay(Display):
             Mark where the estimator's thresholds put it on each curve; needs
             probabilities.
         ax : Axes, default=None
-            As of :meth:`plot`.
+            See :meth:`plot`.
 
         Returns
         -------
@@ -177,7 +177,7 @@ class MultilabelPrecisionRecallDisplay(Display):
         label_names : array-like of shape (n_labels,), default=None
             None takes the columns of a DataFrame `y_true`.
         ax : Axes, default=None
-            As of :meth:`plot`.
+            See :meth:`plot`.
 
         Returns
         -------

@@ -140,7 +140,7 @@ class ThresholdDisplay(Display):
         label_names : array-like of shape (n_labels,), default=None
             None takes the columns of a DataFrame `y`, or the estimator's names.
         ax, kind
-            As of :meth:`plot`.
+            See :meth:`plot`.
 
         Returns
         -------
@@ -184,7 +184,7 @@ class ThresholdDisplay(Display):
         label_names : array-like of shape (n_labels,), default=None
             None takes the columns of a DataFrame `y_true`.
         ax, kind
-            As of :meth:`plot`.
+            See :meth:`plot`.
 
         Returns
         -------

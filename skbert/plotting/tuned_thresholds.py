@@ -95,7 +95,7 @@ class TunedThresholdsDisplay(Display):
         Parameters
         ----------
         cv_results : dict of array-like, each of shape (n_labels,)
-            As of the constructor.
+            See the constructor.
         ax : array-like of Axes, shape (2,), default=None
             For the thresholds and for the scores. None makes a figure.
 

@@ -177,7 +177,7 @@ def tuning_data(
     ----------
     targets : Targets
     y_score, response_method, sample_weight
-        As of :func:`find_thresholds`; a single label's may have one dimension.
+        See :func:`find_thresholds`; those of a single label may have one dimension.
 
     Returns
     -------

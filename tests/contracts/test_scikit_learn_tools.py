@@ -166,7 +166,9 @@ def test_random_search(clf, emails):
 )
 def test_halving_search(clf, emails, resource):
     grid = {"learning_rate": [1e-6, 3e-3]}
-    search = HalvingGridSearchCV(clf, grid, cv=2, scoring="roc_auc", **resource)
+    search = HalvingGridSearchCV(
+        clf, grid, cv=2, scoring="roc_auc", random_state=0, **resource
+    )
     assert search.fit(*emails).best_params_["learning_rate"] == 3e-3
 
 

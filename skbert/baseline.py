@@ -429,7 +429,7 @@ def make_tfidf_baseline(
     Raises
     ------
     TypeError, ValueError
-        When fitted, if an entry is no text, or no text holds a word.
+        When fitted, if an entry is not a text, or no text holds a word.
 
     References
     ----------

@@ -226,7 +226,7 @@ def test_scorers_of_decision_values_get_them(numbers):
         ({"cv": []}, "no split"),
         ({"cv": "prefit"}, "cv must be"),
         ({"tune_thresholds": "f1_macro"}, "tune_thresholds must be"),
-        ({"scoring": {"fit_time": "f1_micro"}}, "those are seconds"),
+        ({"scoring": {"fit_time": "f1_micro"}}, "which are seconds"),
         ({"estimators": {1: 0, "1": 0}}, "same name"),
         ({"X": np.zeros((3, 2))}, "inconsistent numbers of samples"),
     ],

@@ -18,7 +18,7 @@ def column_names(table) -> list[str] | None:
     Returns
     -------
     list of str or None
-        None if it is no table.
+        None if it is not a table.
     """
     # pyarrow has the columns themselves under `columns`.
     attribute = "column_names" if _has(table, "column_names") else "columns"

@@ -15,14 +15,13 @@ if TYPE_CHECKING:
     from skbert.metrics.accuracy import (
         nan_balanced_accuracy_score as nan_balanced_accuracy_score,
     )
-    from skbert.metrics.counts import Counts as Counts
+    from skbert.metrics.checks import Matrix as Matrix
     from skbert.metrics.counts import nan_count_score as nan_count_score
     from skbert.metrics.counts import nan_f1_score as nan_f1_score
     from skbert.metrics.counts import nan_fbeta_score as nan_fbeta_score
     from skbert.metrics.counts import nan_jaccard_score as nan_jaccard_score
     from skbert.metrics.counts import nan_precision_score as nan_precision_score
     from skbert.metrics.counts import nan_recall_score as nan_recall_score
-    from skbert.metrics.inputs import Matrix as Matrix
     from skbert.metrics.log_loss import multilabel_log_loss as multilabel_log_loss
     from skbert.metrics.ranking import (
         nan_average_precision_score as nan_average_precision_score,
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
     from skbert.metrics.top_k import recall_at_k as recall_at_k
 
 __all__ = [
-    "Counts",
     "Matrix",
     "get_multilabel_scorer",
     "get_multilabel_scorer_names",
@@ -64,8 +62,7 @@ __all__ = [
 __getattr__, __dir__ = lazy_exports(
     __name__,
     {
-        "Counts": "counts",
-        "Matrix": "inputs",
+        "Matrix": "checks",
         "get_multilabel_scorer": "scorers",
         "get_multilabel_scorer_names": "scorers",
         "multilabel_log_loss": "log_loss",

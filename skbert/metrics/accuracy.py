@@ -1,18 +1,18 @@
-"""Accuracy: of whole rows, and of each label's two classes."""
+"""Accuracy of whole rows, and balanced accuracy of labels."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from skbert.metrics.counts import count
-from skbert.metrics.inputs import (
+from skbert.metrics.checks import (
     Matrix,
     check_predictions,
     check_truth_and_weight,
     weighted_mean,
     weights_of_known_rows,
 )
+from skbert.metrics.counts import count
 
 __all__ = ["nan_accuracy_score", "nan_balanced_accuracy_score"]
 
@@ -20,22 +20,21 @@ __all__ = ["nan_accuracy_score", "nan_balanced_accuracy_score"]
 def nan_accuracy_score(
     y_true: Matrix, y_pred: Matrix, *, sample_weight: ArrayLike | None = None
 ) -> float:
-    """Share of the rows whose known cells are all predicted right.
+    """Share of the rows whose known cells are all predicted correctly.
 
     Parameters
     ----------
     y_true : array-like, sparse matrix or DataFrame of shape (n_samples, n_labels)
         0, 1 or NaN (unknown).
     y_pred : array-like, sparse matrix or DataFrame of shape (n_samples, n_labels)
-        0 or 1. What stands in an unknown cell does not matter.
+        0 or 1. Values in unknown cells are ignored.
     sample_weight : array-like of shape (n_samples,), default=None
         Non-negative weights.
 
     Returns
     -------
     float
-        In [0, 1]. A row in which nothing is known does not count; nan if no row
-        counts.
+        In [0, 1]. Rows without a known cell are left out; nan if no row remains.
 
     Raises
     ------
@@ -77,8 +76,8 @@ def nan_balanced_accuracy_score(
     Returns
     -------
     float
-        In [0, 1]; 0.5 for a guess. A label with only one known class has no part in
-        the mean; nan if no label remains.
+        In [0, 1]; 0.5 for random guesses. A label with only one known class is left
+        out of the mean; nan if no label remains.
 
     Raises
     ------
@@ -87,8 +86,8 @@ def nan_balanced_accuracy_score(
 
     See Also
     --------
-    sklearn.metrics.balanced_accuracy_score : The same for a single label. Of a label
-        with one class it returns that class's recall, with a warning.
+    sklearn.metrics.balanced_accuracy_score : The same for a single label. For a label
+        with one class it returns the recall of that class, with a warning.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Counts: true positives, false positives and misses -> F1 and its relatives."""
+"""F1 and its relatives: ratios of true positives, false positives and misses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from skbert.metrics.inputs import (
+from skbert.metrics.checks import (
     Matrix,
     check_predictions,
     check_truth_and_weight,
@@ -19,7 +19,6 @@ from skbert.metrics.inputs import (
 )
 
 __all__ = [
-    "Counts",
     "count",
     "nan_count_score",
     "nan_f1_score",
@@ -30,7 +29,6 @@ __all__ = [
 ]
 
 Average: TypeAlias = Literal["macro", "micro", "samples", "weighted"] | None
-Counts: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def nan_f1_score(
@@ -47,7 +45,7 @@ def nan_f1_score(
     y_true : array-like, sparse matrix or DataFrame of shape (n_samples, n_labels)
         0, 1 or NaN (unknown).
     y_pred : array-like, sparse matrix or DataFrame of shape (n_samples, n_labels)
-        0 or 1. What stands in an unknown cell does not matter.
+        0 or 1. Values in unknown cells are ignored.
     average : {"macro", "micro", "samples", "weighted"} or None, default="macro"
         "macro" is the mean over the labels, "weighted" the mean weighted with each
         label's known positives, "micro" counts all cells together, "samples" is the
@@ -58,9 +56,9 @@ def nan_f1_score(
     Returns
     -------
     float or ndarray of shape (n_labels,), float64
-        In [0, 1]. A label (or, for "samples", a row) in which nothing is known has no
-        part in an average, and is nan with ``average=None``; the average is nan when
-        nothing at all is known.
+        In [0, 1]. A label (or a row, for "samples") without a known cell is left out
+        of the average, and is nan with ``average=None``. The average is nan if no cell
+        is known.
 
     Raises
     ------
@@ -75,9 +73,9 @@ def nan_f1_score(
 
     Notes
     -----
-    One column is one label here, so that with ``n_labels=1`` every average but
-    "samples" is the F1 of that label; scikit-learn reads a single column as a binary
-    problem and averages over its two classes.
+    A single column is a single label, so every average but "samples" is the F1 of that
+    label. scikit-learn treats a single column as a binary problem and averages over
+    its two classes.
 
     Examples
     --------
@@ -110,8 +108,8 @@ def nan_fbeta_score(
     y_true, y_pred
         See :func:`nan_f1_score`.
     beta : float
-        How many times as important recall is as precision, at least 0: 0 is the
-        precision, 1 the F1 score, and infinity would be the recall.
+        Importance of recall relative to precision, at least 0. 0 gives the precision
+        and 1 the F1 score.
     average, sample_weight
         See :func:`nan_f1_score`.
 
@@ -281,7 +279,7 @@ def nan_jaccard_score(
     )
 
 
-# --- the common engine ---------------------------------------------------------------
+# --- shared computation ---------------------------------------------------------------
 
 
 def nan_count_score(
@@ -293,18 +291,18 @@ def nan_count_score(
     average: Average = "macro",
     sample_weight: ArrayLike | None = None,
 ) -> float | np.ndarray:
-    """Score that is a ratio of true positives, false positives and misses.
+    """Score given by name: F1, F-beta, Jaccard, precision or recall.
 
-    The functions that are named after their score call it.
+    The functions for the single scores call this one.
 
     Parameters
     ----------
     y_true, y_pred
         See :func:`nan_f1_score`.
     name : {"f1", "fbeta", "jaccard", "precision", "recall"}
-        The score.
+        Name of the score.
     beta : float, default=1.0
-        See :func:`nan_fbeta_score`; the other scores do not look at it.
+        See :func:`nan_fbeta_score`. The other scores ignore it.
     average, sample_weight
         See :func:`nan_f1_score`.
 
@@ -351,13 +349,13 @@ def nan_count_score(
 
 def count(
     truth: np.ndarray, pred: np.ndarray, cells: np.ndarray, axis: int | None
-) -> Counts:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return weighted true positives, false positives and misses along `axis`.
 
     Shape: three of (n_samples, n_labels), `cells` being the weights, 0 where a cell is
     unknown -> three of (n_labels,), (n_samples,) or (), float64.
     """
-    pred = np.where(cells > 0, pred, 0.0)  # unknown cells may hold anything, NaN too
+    pred = np.where(cells > 0, pred, 0.0)  # unknown cells can hold anything, even NaN
     return (
         np.sum(cells * truth * pred, axis=axis),
         np.sum(cells * (1 - truth) * pred, axis=axis),

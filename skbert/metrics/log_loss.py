@@ -1,4 +1,4 @@
-"""Log loss: how far probabilities are from the truth, negatives included."""
+"""Log loss of probabilities, over positives and negatives."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.metrics import log_loss
 
-from skbert.metrics.inputs import (
+from skbert.metrics.checks import (
     Matrix,
     check_scores,
     check_truth_and_weight,
@@ -26,8 +26,8 @@ def multilabel_log_loss(
     y_true : array-like, sparse matrix or DataFrame of shape (n_samples, n_labels)
         0, 1 or NaN (unknown).
     y_proba : array-like of shape (n_samples, n_labels)
-        Probability of each label. Clipped to float64 ``eps`` from 0 and 1, so that
-        the loss is finite.
+        Probability of each label. It is clipped to at least float64 ``eps`` from 0
+        and 1, so the loss is finite.
     sample_weight : array-like of shape (n_samples,), default=None
         Non-negative weights.
 
@@ -44,13 +44,14 @@ def multilabel_log_loss(
 
     See Also
     --------
-    sklearn.metrics.log_loss : Computes the value, from the cells laid out in a row.
+    sklearn.metrics.log_loss : Source of the value. It gets the known cells as one
+        long list.
 
     Notes
     -----
     ``scoring="neg_log_loss"`` of scikit-learn takes a label matrix for one-hot encoded
-    classes and sums over the positives only, so that predicting 0.999 for every label
-    wins. This loss counts the negatives too.
+    classes. It sums over the positives only, so predicting 0.999 for every label gives
+    the best score. This loss includes the negatives.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Ranking: scores of every row, or every label, in order -> average precision, AUC."""
+"""Average precision and ROC AUC: scores of rankings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from skbert.metrics.inputs import (
+from skbert.metrics.checks import (
     Matrix,
     check_scores,
     check_truth_and_weight,
@@ -54,8 +54,8 @@ def nan_average_precision_score(
     Returns
     -------
     float or ndarray of shape (n_labels,), float64
-        In [0, 1]. A label (or, for "samples", a row) without a known positive has no
-        part in a mean, and is nan with ``average=None``; the mean is nan if nothing
+        In [0, 1]. A label (or a row, for "samples") without a known positive is left
+        out of the mean, and is nan with ``average=None``. The mean is nan if nothing
         remains.
 
     Raises
@@ -66,9 +66,9 @@ def nan_average_precision_score(
 
     See Also
     --------
-    sklearn.metrics.average_precision_score : Computes each label's value. It counts a
+    sklearn.metrics.average_precision_score : Source of each label's value. It counts a
         label or a row without a positive as 0, with a warning.
-    sklearn.metrics.label_ranking_average_precision_score : Computes the value of
+    sklearn.metrics.label_ranking_average_precision_score : Source of the value of
         "samples". It counts a row without a positive as 1.
 
     Examples

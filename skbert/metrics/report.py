@@ -9,12 +9,12 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from skbert.inputs.targets import Targets
+from skbert.metrics.checks import Matrix, check_scores, check_truth_and_weight
 from skbert.metrics.counts import (
     nan_f1_score,
     nan_precision_score,
     nan_recall_score,
 )
-from skbert.metrics.inputs import Matrix, check_scores, check_truth_and_weight
 from skbert.metrics.ranking import nan_average_precision_score
 
 __all__ = ["multilabel_report"]

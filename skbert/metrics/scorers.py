@@ -1,4 +1,4 @@
-"""Scoring: what a user passes as ``scoring`` -> one function of arrays, or a scorer."""
+"""Named scores, as scorers of scikit-learn or as functions of arrays."""
 
 from __future__ import annotations
 
@@ -69,14 +69,14 @@ class _Score:
             return ("predict",)
         if self.function is multilabel_log_loss:
             return ("predict_proba",)
-        # Probabilities first: unlike decision values they can be compared between
-        # labels, and scores that ask for the same answers share one prediction.
+        # Probabilities come first. Unlike decision values, they can be compared between
+        # labels, and scores that need the same output share one prediction.
         return ("predict_proba", "decision_function")
 
 
 _LOG_LOSS = _Score(multilabel_log_loss, reads_proba=True, sign=-1)
 
-# Under the names of scikit-learn's scorers where it has them.
+# The names are those of scikit-learn's scorers if there are such.
 _SCORES: dict[str, _Score] = {
     "accuracy": _Score(nan_accuracy_score),
     "balanced_accuracy": _Score(nan_balanced_accuracy_score),
@@ -117,7 +117,7 @@ _AT_K: dict[str, Callable[..., Any]] = {
 }
 _SHOWN_K = (1, 3, 5)
 
-# Farther out than the log-odds of any float64 between 0 and 1: -744.5 to 36.8.
+# Beyond the log-odds of all float64 between 0 and 1, which are -744.5 to 36.8.
 _LOG_ODDS_OF_CERTAINTY = 750.0
 
 _TAKING_NAN = {
@@ -128,7 +128,7 @@ _TAKING_NAN = {
 
 
 def get_multilabel_scorer(name: str) -> Callable[..., float]:
-    """Make a scorer that is right for several labels and takes NaN in ``y``.
+    """Make a scorer that handles several labels and NaN in ``y`` correctly.
 
     Parameters
     ----------
@@ -147,29 +147,29 @@ def get_multilabel_scorer(name: str) -> Callable[..., float]:
     Raises
     ------
     TypeError
-        If `name` is no str.
+        If `name` is not a str.
     ValueError
         If the name is unknown; when called, whatever the score itself raises.
 
     See Also
     --------
-    skbert.metrics.resolve_scoring : The same names as functions of arrays.
+    skbert.metrics.resolve_scoring : The same scores as functions of arrays.
 
     Notes
     -----
-    Scores of rankings ask for `predict_proba`, or for `decision_function` of an
-    estimator without it; "neg_log_loss", which is "neg_multilabel_log_loss" here, for
-    `predict_proba` alone.
+    Scores of rankings call `predict_proba`, or `decision_function` if there is no
+    `predict_proba`. "neg_log_loss" is "neg_multilabel_log_loss" here and calls
+    `predict_proba` only.
 
-    scikit-learn's scorers look at the estimator's `classes_`. They work for all of
-    skbert's estimators, and for those of others that are fitted to three or more
-    labels. For two labels a one-dimensional `classes_`, as of
-    :class:`~sklearn.neural_network.MLPClassifier`, makes it look like a binary
-    classifier, and scores of its probabilities raise an error.
+    scikit-learn's scorers read the estimator's `classes_`. They work for all estimators
+    of skbert, and for others that are fitted to three or more labels. With two labels,
+    an estimator whose `classes_` has one dimension, such as
+    :class:`~sklearn.neural_network.MLPClassifier`, looks like a binary classifier, and
+    scores of its probabilities raise an error.
 
-    Pass a splitter that takes NaN, such as
-    :class:`~skbert.MultilabelStratifiedKFold`, as ``cv`` if `y` holds
-    any: an integer makes scikit-learn look at `y`, and refuse it.
+    If `y` holds NaN, pass a splitter that takes it as ``cv``, such as
+    :class:`~skbert.MultilabelStratifiedKFold`. If ``cv`` is an integer, scikit-learn
+    checks `y` and refuses NaN.
 
     Examples
     --------
@@ -192,8 +192,8 @@ def get_multilabel_scorer(name: str) -> Callable[..., float]:
     """
     if not isinstance(name, str):
         raise TypeError(
-            f"name must be a str, such as 'f1_macro'; got {name!r}. A callable can be "
-            "passed as scoring as it is."
+            f"name must be a str, such as 'f1_macro'; got {name!r}. Pass a callable "
+            "directly as scoring."
         )
     score = _find_score(name)
     if score is None:
@@ -207,8 +207,8 @@ def get_multilabel_scorer_names() -> list[str]:
     Returns
     -------
     list of str
-        Sorted. Of the names that end in "_at_<k>" it has k = 1, 3 and 5; any other
-        positive integer does as well.
+        Sorted. For the names that end in "_at_<k>", k = 1, 3 and 5 are listed. Any
+        other positive integer works, too.
 
     Examples
     --------
@@ -230,7 +230,7 @@ def _find_score(name: str) -> _Score | None:
 
 
 def _unknown(name: str, others: list[str]) -> str:
-    """Return what is wrong with a name, given names that are no score of skbert's."""
+    """Return the message of the error for an unknown name."""
     ours = get_multilabel_scorer_names()
     close = [f"{name}_macro"] if f"{name}_macro" in ours else []  # a plain "f1"
     close += get_close_matches(name, ours + others, n=1)
@@ -247,7 +247,7 @@ def _unknown(name: str, others: list[str]) -> str:
 
 
 def resolve_scoring(scoring: str | Callable[..., float]) -> Callable[..., float]:
-    """Turn what a user calls `scoring` into a function of arrays.
+    """Turn a parameter `scoring` into a function of arrays.
 
     Parameters
     ----------
@@ -264,23 +264,23 @@ def resolve_scoring(scoring: str | Callable[..., float]) -> Callable[..., float]
         better. All three arrays have shape (n_samples, n_labels); `y_true` may hold
         NaN for the names that :func:`skbert.get_multilabel_scorer` knows, and for
         scorers that ``make_scorer`` made of functions of :mod:`skbert.metrics`. The
-        value is nan when a probability is not finite, so that a model that diverged
-        is never the best. It can be pickled if `scoring` can.
+        value is nan if a probability is not finite, so a model that diverged is never
+        the best. The function can be pickled if `scoring` can.
 
     Raises
     ------
     ValueError
-        At once if `scoring` is neither; when called, if `y_true` holds NaN and the
-        scorer does not take it, or whatever the scorer itself raises.
+        If `scoring` is neither. The returned function raises it if `y_true` holds NaN
+        and the scorer does not take NaN, and passes on what the scorer raises.
 
     Notes
     -----
-    "neg_log_loss" is the one name that means something else than in scikit-learn:
+    "neg_log_loss" is the only name with another meaning than in scikit-learn. It is
     :func:`~skbert.multilabel_log_loss`.
 
-    All other scorers are called with an estimator that returns the given probabilities
-    and predictions. Its `X` is the row numbers, so that a scorer that reads texts or
-    fitted attributes cannot work.
+    scikit-learn's scorers get an estimator that returns the given probabilities and
+    predictions. Its `X` holds the row numbers, so scorers that read texts or fitted
+    attributes do not work.
 
     Examples
     --------
@@ -299,7 +299,7 @@ def resolve_scoring(scoring: str | Callable[..., float]) -> Callable[..., float]
     if isinstance(scoring, str):
         return _resolve_name(scoring)
     if callable(scoring):
-        # Turns down metric functions, which are a common slip, with advice.
+        # Refuses metric functions, which are a common mistake, and gives advice.
         check_scoring(_GivenAnswers(), scoring=scoring)
         return _ScorerScore(scoring, getattr(scoring, "__name__", repr(scoring)))
     raise ValueError(
@@ -336,20 +336,20 @@ class _ScorerScore:
             return float("nan")
         answers = _GivenAnswers(np.asarray(y_proba, np.float64), np.asarray(y_pred))
         rows = np.arange(len(truth))[:, np.newaxis]
-        # Not every scorer has the argument: it is passed only when it says something.
+        # Not every scorer takes sample_weight, so it is passed only if there is one.
         weight = {} if sample_weight is None else {"sample_weight": sample_weight}
         y = truth.values.astype(np.int64) if all_known else truth.with_nan()
         return float(self.scorer(answers, rows, y, **weight))
 
     def _takes_nan(self) -> bool:
-        # A scorer does not tell what it calls but by this attribute; without it, NaN
-        # is refused, as it is of functions that nothing is known of.
+        # Only this attribute tells which function a scorer calls. Without it, and for
+        # unknown functions, NaN is refused.
         function = getattr(self.scorer, "_score_func", None)
         return any(function is known for known in _TAKING_NAN)
 
 
 class _GivenAnswers(ClassifierMixin, BaseEstimator):
-    """A fitted multi-label classifier whose answers are given; X is row numbers."""
+    """A fitted multi-label classifier with given predictions; X holds row numbers."""
 
     def __init__(self, probabilities=None, predictions=None):
         self.probabilities = probabilities
@@ -357,12 +357,12 @@ class _GivenAnswers(ClassifierMixin, BaseEstimator):
 
     @property
     def classes_(self):
-        # The one form with which every scikit-learn scorer is right for any number of
-        # labels: scorers look at classes_ to learn what kind of target this is.
+        # Scorers look at classes_ to find the type of the target. With this form, all
+        # of them are right for any number of labels.
         return np.tile([0, 1], (self.probabilities.shape[1], 1))
 
     def fit(self, X, y):
-        """Do nothing; scikit-learn asks for the method, and never calls it here."""
+        """Do nothing: scikit-learn requires this method but does not call it here."""
 
     def predict(self, X):
         return self.predictions[np.ravel(X)].astype(np.int64)
@@ -374,7 +374,7 @@ class _GivenAnswers(ClassifierMixin, BaseEstimator):
         scores = self.predict_proba(X)
         if not np.all((scores >= 0) & (scores <= 1)):
             return scores  # decision values already
-        # Scores take no infinity, which a probability of 0 or 1 would give.
+        # Scores refuse infinity, which probabilities of 0 and 1 would give.
         return np.clip(logit(scores), -_LOG_ODDS_OF_CERTAINTY, _LOG_ODDS_OF_CERTAINTY)
 
     def __sklearn_is_fitted__(self):

@@ -1,4 +1,4 @@
-"""Top k: the best-scored labels of each row -> precision, recall and gain."""
+"""Precision, recall and gain of the best-scored labels of each row."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from sklearn.metrics import ndcg_score
 
 from skbert.inputs.targets import Targets
-from skbert.metrics.inputs import (
+from skbert.metrics.checks import (
     Matrix,
     check_scores,
     check_truth_and_weight,
@@ -39,16 +39,15 @@ def precision_at_k(
         Probabilities or decision values, comparable between labels; finite wherever
         `y_true` is known.
     k : int
-        How many labels are looked at, at least 1. In a row with fewer known labels
-        than that it is all of them.
+        Number of best-scored labels, at least 1. In a row with fewer known labels, all
+        of them are used.
     sample_weight : array-like of shape (n_samples,), default=None
         Non-negative weights.
 
     Returns
     -------
     float
-        In [0, 1]. A row in which nothing is known does not count; nan if no row
-        counts.
+        In [0, 1]. Rows without a known cell are left out; nan if no row remains.
 
     Raises
     ------
@@ -63,10 +62,10 @@ def precision_at_k(
 
     Notes
     -----
-    Of labels with the same score at the edge of the best `k`, each has the same chance
-    to be among them, and the score is its expected value. So it does not depend on the
-    order of the columns, as it would if the first one won; scikit-learn's `ndcg_score`
-    treats ties in the same way.
+    If several labels have the same score at the edge of the best `k`, each of them has
+    the same chance to be included, and the result is the expected value. So it does not
+    depend on the order of the columns. scikit-learn's `ndcg_score` treats ties in the
+    same way.
 
     References
     ----------
@@ -108,9 +107,8 @@ def recall_at_k(
     Returns
     -------
     float
-        In [0, 1]; below 1 even for a perfect ranking where a row has more than `k`
-        true labels. A row without a known positive does not count; nan if no row
-        counts.
+        In [0, 1]; below 1 even for a perfect ranking if a row has more than `k` true
+        labels. Rows without a known positive are left out; nan if no row remains.
 
     Raises
     ------
@@ -119,7 +117,7 @@ def recall_at_k(
 
     See Also
     --------
-    precision_at_k : Share of what is found that is true.
+    precision_at_k : Share of the best-scored labels that are true.
 
     Examples
     --------
@@ -156,15 +154,15 @@ def nan_ndcg_score(
         Probabilities or decision values, comparable between labels; finite wherever
         `y_true` is known.
     k : int or None, default=None
-        How many of the best-scored labels are looked at, at least 1. None is all.
+        Number of best-scored labels, at least 1. None means all.
     sample_weight : array-like of shape (n_samples,), default=None
         Non-negative weights.
 
     Returns
     -------
     float
-        In [0, 1]. A row without a known positive counts as 0, as in scikit-learn; a
-        row in which nothing is known does not count. nan if no row counts.
+        In [0, 1]. A row without a known positive counts as 0, as in scikit-learn. Rows
+        without a known cell are left out; nan if no row remains.
 
     Raises
     ------
@@ -175,7 +173,7 @@ def nan_ndcg_score(
 
     See Also
     --------
-    sklearn.metrics.ndcg_score : Computes the value. Tied labels share their gain.
+    sklearn.metrics.ndcg_score : Source of the value. Tied labels share their gain.
 
     Examples
     --------
@@ -215,13 +213,13 @@ def _check_k(k: Any) -> int:
 def _hits_among_best(
     truth: Targets, scores: np.ndarray, k: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return how many positives are expected among the best, and how many these are.
+    """Return the expected positives among the best, and how many the best are.
 
     Shape: (n_samples, n_labels) -> two of (n_samples,), float64.
     """
     scores = np.where(truth.known, scores, -np.inf)
     size = np.minimum(k, truth.known.sum(axis=1))
-    # The score of the last one among the best; of a row with nothing known, any.
+    # The lowest score among the best. For a row without a known cell it is not used.
     last = np.maximum(size - 1, 0)[:, np.newaxis]
     edge = np.take_along_axis(-np.sort(-scores, axis=1), last, axis=1)
     above, tied = scores > edge, (scores == edge) & truth.known

@@ -188,7 +188,7 @@ def _position_limit(encoder: PreTrainedModel, tokens: nn.Module | None) -> int |
         len(module.weight) - _first_position(module)
         for name, module in encoder.named_modules()
         if name.rpartition(".")[2] == "position_embeddings"
-        and hasattr(module, "padding_idx")  # I-BERT's is no nn.Embedding
+        and hasattr(module, "padding_idx")  # I-BERT's is not an nn.Embedding
     ]
     tables = {m for m in encoder.modules() if isinstance(m, nn.Embedding)} - {tokens}
     lengths = {table.num_embeddings for table in tables}

@@ -80,7 +80,7 @@ def target_folder(folder: str | os.PathLike[str]) -> Path:
         target = Path(folder).expanduser().resolve()
     except (RuntimeError, ValueError) as error:  # unknown home, NUL in the name
         raise ValueError(
-            f"folder={os.fspath(folder)!r} is no possible path: {error}"
+            f"folder={os.fspath(folder)!r} is not a valid path: {error}"
         ) from error
     there = next(path for path in (target, *target.parents) if path.exists())
     if not there.is_dir():
@@ -88,7 +88,7 @@ def target_folder(folder: str | os.PathLike[str]) -> Path:
     foreign = _foreign_file(target)
     if foreign is not None:
         raise ValueError(
-            f"{foreign} is no part of a model that skbert or transformers wrote, and "
+            f"{foreign} is not part of a model that skbert or transformers wrote, and "
             "saving would replace or remove it. Choose another folder, such as "
             f"{str(target / 'model')!r}, or move that file away."
         )

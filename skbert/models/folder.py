@@ -156,7 +156,7 @@ def check_text(path: Path) -> None:
         _check_length(path)
     elif path.exists() and not path.is_dir():
         raise ModelFormatError(
-            f"{path} is no file, but a pipe, a socket or a device. Remove it."
+            f"{path} is not a file but a pipe, a socket or a device. Remove it."
         )
 
 
@@ -170,7 +170,9 @@ def read_json(path: Path) -> dict:
     """
     try:
         if path.exists() and not path.is_file():
-            raise OSError("it is no file")  # reading a pipe would wait forever
+            raise OSError(
+                "it is not a regular file"
+            )  # reading a pipe would wait forever
         _check_length(path)
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -272,7 +274,7 @@ def _is_buffer(name: str, tensor: Tensor) -> bool:
 def _reading(path: Path) -> Iterator[None]:
     try:
         if path.exists() and not path.is_file():
-            raise OSError("it is no file")
+            raise OSError("it is not a regular file")
         # safetensors says of a file without permission that it does not exist.
         with open(path, "rb"):
             pass
@@ -293,7 +295,7 @@ def _weight_files(folder: Path) -> list[Path]:
     for name in names.values():
         if not _is_safetensors_beside(name):
             raise ModelFormatError(
-                f"{index}: {name!r} is no name of a safetensors file in that folder."
+                f"{index}: {name!r} is not a safetensors file in that folder."
             )
     return [folder / name for name in sorted(set(names.values()))]
 

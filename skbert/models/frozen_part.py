@@ -129,7 +129,7 @@ class FrozenLayers:
         cut = len(self.layers) - trainable_layers
         self.below, self.above = self.layers[:cut], self.layers[cut:]
         self._dtype = torch.float32
-        # The rest of a layer's output besides its states; None if it is no tuple.
+        # The rest of a layer's output besides its states; None if it is not a tuple.
         self._others: tuple[None, ...] | None = None
 
     def states(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:

@@ -101,7 +101,7 @@ def _looks_like_path(model: str) -> bool:
 
 
 def is_hub_name(model: str | os.PathLike[str]) -> bool:
-    """Return whether a model has a name on the hub, and is no folder here."""
+    """Return whether a model has a name on the hub, and is not a folder here."""
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import (  # type: ignore[attr-defined] # documented there
         validate_repo_id,

@@ -26,7 +26,7 @@ _PROBES = ["", "A short text, with 2 commas, 3 digits (42) & a_word.", "a" * 100
 # Files whose settings transformers hands to the class of a tokenizer.
 _SETTINGS = ("tokenizer_config.json", "special_tokens_map.json")
 
-# Settings that are no names of files. Some class of transformers may open what another
+# Settings that are not names of files. Some class of transformers may open what another
 # setting names.
 _NO_FILES = {
     "additional_special_tokens",
@@ -50,7 +50,7 @@ _FILES = re.compile("vocab|merges|init_inputs|.*_(file|files|spm)")
 # Tables of tokenizer.json and byte_maps.json. Some tokenizers take a text for a path.
 _TABLES = ("vocab", "merges", "decompose_map", "merge_map")
 
-# Files that are no part of a tokenizer, and have limits of their own.
+# Files that are not part of a tokenizer, and have limits of their own.
 _OTHERS = ("config.json", "skbert.json")
 
 # Bytes of the settings, and of each word in the tables. Gemma and Llama need 130.
@@ -73,7 +73,7 @@ def load_tokenizer(
     ----------
     folder : Path
     config : PreTrainedConfig, optional
-        Of the folder; read if it is not given.
+        Configuration of the folder; None reads it.
     n_tokens : int, optional
         Rows of the model's table of embeddings, if there is one.
 
@@ -132,7 +132,7 @@ def _check_tokenizer_class(folder: Path, config: PreTrainedConfig) -> None:
         if found is None or isinstance(found, DummyObject):
             continue
         if not (isinstance(found, type) and issubclass(found, PreTrainedTokenizerBase)):
-            raise ModelFormatError(f"{folder}: {name!r} is no class of a tokenizer.")
+            raise ModelFormatError(f"{folder}: {name!r} is not a tokenizer class.")
 
 
 def _check_sizes(folder: Path, n_words: int) -> None:
@@ -239,8 +239,8 @@ def _check_file_name(path: Path, name: str, value: Any) -> None:
 
 def _no_file(path: Path, name: str, value: Any) -> ModelFormatError:
     return ModelFormatError(
-        f"{path}: {name!r} is {_brief(value)}, which is no file of the folder. Remove "
-        "it: a tokenizer is read from its folder alone."
+        f"{path}: {name!r} is {_brief(value)}, which is not a file of the folder. "
+        "Remove it: a tokenizer is read from its folder alone."
     )
 
 

@@ -97,7 +97,7 @@ class ComparisonDisplay(Display):
         ImportError
             If matplotlib is not installed.
         TypeError
-            If `table` is no DataFrame.
+            If `table` is not a DataFrame.
         ValueError
             If it is not of that form.
         """

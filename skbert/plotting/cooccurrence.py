@@ -109,7 +109,7 @@ class LabelCooccurrenceDisplay(Display):
         ImportError
             If matplotlib is not installed.
         ValueError
-            If `y` is no label matrix, or another argument is unknown.
+            If `y` is not a label matrix, or another argument is unknown.
         """
         import_pyplot()
         targets = encode_targets(y)

@@ -199,7 +199,7 @@ def own_thresholds(estimator: Any, n_labels: int) -> np.ndarray:
     Raises
     ------
     ValueError
-        If they are no probabilities but decision values.
+        If they are not probabilities but decision values.
     """
     if find_fitted(estimator, "response_method_") == "decision_function":
         raise ValueError(

@@ -34,7 +34,7 @@ def check_space(space: Mapping[str, BaseDistribution], estimator: Any) -> None:
     Raises
     ------
     TypeError, ValueError
-        If a path is unknown, or its value is no distribution of Optuna.
+        If a path is unknown, or its value is not a distribution of Optuna.
     """
     if not isinstance(space, Mapping) or not space:
         raise ValueError(

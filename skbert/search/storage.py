@@ -188,6 +188,6 @@ def _check_records(records: list[bytes], tail: bytes) -> None:
         except (TypeError, ValueError):
             is_record = False
         if not is_record:
-            raise ValueError(f"line {number} is no record of an Optuna journal")
+            raise ValueError(f"line {number} is not a record of an Optuna journal")
     if not records and tail and not tail.startswith(b'{"op_code":'):
         raise ValueError("it is no Optuna journal")

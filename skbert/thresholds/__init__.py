@@ -1,8 +1,8 @@
 """Decision thresholds for each label, chosen for a score on held-out data.
 
-`find_thresholds` searches exactly where the score allows it and by sampling elsewhere.
-`TunedThresholdsClassifierCV` does so out of fold and shrinks the thresholds of rare
-labels.
+`find_thresholds` finds the best thresholds on given scores.
+`TunedThresholdsClassifierCV` does so on out-of-fold scores of an estimator. Both shrink
+the thresholds of rare labels toward a shared one.
 """
 
 from __future__ import annotations

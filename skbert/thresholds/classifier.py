@@ -33,15 +33,15 @@ from skbert.model_selection.folds import (
     held_out_scores,
     make_splits,
 )
-from skbert.thresholds.holders import with_thresholds
-from skbert.thresholds.tuner import TunedThresholds, make_tuner, tuning_parts
+from skbert.thresholds.assign import with_thresholds
+from skbert.thresholds.out_of_fold import TunedThresholds, make_tuner, tuning_parts
 from skbert.thresholds.tuning import DEFAULT_SHRINKAGE
 
 __all__ = ["TunedThresholdsClassifierCV"]
 
 
 def _has(method: str) -> Callable[[Any], bool]:
-    """Return a check for `available_if`: that the estimator has `method`."""
+    """Return a check for `available_if` that the estimator has `method`."""
 
     def check(self) -> bool:
         getattr(getattr(self, "estimator_", self.estimator), method)
@@ -53,61 +53,64 @@ def _has(method: str) -> Callable[[Any], bool]:
 class TunedThresholdsClassifierCV(
     MultiLabelOutputMixin, MetaEstimatorMixin, BaseEstimator
 ):
-    """A multi-label classifier with thresholds tuned on scores of unseen rows.
+    """A multi-label classifier with thresholds that are tuned out of fold.
 
-    The multi-label counterpart of
-    :class:`sklearn.model_selection.TunedThresholdClassifierCV`: each row is scored by
-    a clone that was fitted without it, the thresholds with the best score are found on
-    all these scores together, and the estimator is fitted again to all rows.
+    This is the multi-label counterpart of
+    :class:`sklearn.model_selection.TunedThresholdClassifierCV`. Each row is scored by a
+    clone that was fitted without it. The thresholds with the best score are found on
+    all these scores together. Then the estimator is fitted to all rows.
 
     Parameters
     ----------
     estimator : classifier
         Any scikit-learn multi-label classifier or Pipeline with `predict_proba` or
-        `decision_function`. A fitted one with ``cv="prefit"``.
+        `decision_function`. With ``cv="prefit"`` it must be fitted.
     scoring : str or callable, default="f1_macro"
-        What to maximize. With ``method="exact"`` a name that :func:`find_thresholds`
-        knows: "f1_macro", "f1_micro", "f1_weighted", the same with ``"fbeta_"`` and
-        ``"jaccard_"`` for ``"f1_"``, "balanced_accuracy", "precision_at_recall",
-        "recall_at_precision". With ``method="optuna"`` also any other name of a
+        Score to maximize. With ``method="exact"``, a name for :func:`find_thresholds`:
+        "f1_macro", "f1_micro", "f1_weighted", the same with ``"fbeta_"`` and
+        ``"jaccard_"`` instead of ``"f1_"``, "balanced_accuracy", "precision_at_recall"
+        or "recall_at_precision". With ``method="optuna"``, also any other name of a
         scorer, such as "f1_samples" or "accuracy" (of whole label sets), or a callable
         ``scorer(estimator, X, y)``.
     scoring_params : dict, default=None
         ``{"beta": 2.0}`` for the ``"fbeta_"`` names, ``{"recall": 0.8}`` for
         "precision_at_recall", ``{"precision": 0.9}`` for "recall_at_precision".
     response_method : {"auto", "predict_proba", "decision_function"}, default="auto"
-        What is cut at the thresholds; "auto" takes probabilities where there are any.
+        Output that is compared with the thresholds. "auto" uses probabilities if the
+        estimator has them.
     method : {"exact", "optuna"}, default="exact"
-        "exact" finds the optimum over every distinct score. "optuna" tries `n_trials`
-        sets of thresholds, at least the exact ones for macro- and micro-F1, which
-        come first. A callable gets row numbers for X.
+        "exact" finds the optimum over all distinct scores. "optuna" tries `n_trials`
+        sets of thresholds. It starts with the best ones for macro-F1 and micro-F1. A
+        callable `scoring` gets row numbers as X.
     per_label : bool, default=True
-        A threshold per label, or else one for all of them. Of "exact" only.
+        Whether each label has its own threshold, or all labels share one. Used by
+        "exact" only.
     shrinkage : float, default=20.0
-        How many positives the best shared threshold is worth to a label: thresholds
-        of rare labels move toward it, see :func:`find_thresholds`. 0 switches it off.
-        Of "exact" only.
+        Weight of the best shared threshold, as a number of positives. Thresholds of
+        rare labels move toward it, see :func:`find_thresholds`. 0 switches shrinkage
+        off. Used by "exact" only.
     cv : int, float, cross-validation splitter, iterable or "prefit", default=None
-        - int, or None for 5: that many multi-label stratified folds, not shuffled;
-        - float in (0, 1): one held-out part of that share of the rows, stratified;
+        - int, or None for 5: number of multi-label stratified folds, not shuffled;
+        - float in (0, 1): share of the rows in one stratified held-out part;
         - a splitter, or an iterable of (train, test) row numbers;
-        - "prefit": `estimator` is fitted already and stays as it is; the data given
-          to `fit` only tunes, and should be new to the estimator.
+        - "prefit": `estimator` is already fitted and is not changed. The data that
+          `fit` gets is used for tuning only, and should be new to the estimator.
     refit : bool, default=True
-        Whether to fit `estimator_` to all rows at the end. False needs a `cv` with a
-        single split, whose training rows it is then fitted to. Without meaning for
-        ``cv="prefit"``.
+        Whether to fit `estimator_` to all rows at the end. False requires a `cv` with
+        a single split, and `estimator_` is the one fitted to its training rows. Ignored
+        if ``cv="prefit"``.
     n_jobs : int, default=None
-        How many folds are fitted at the same time.
+        Number of folds that are fitted at the same time.
     random_state : int, RandomState instance or None, default=None
-        Of the held-out part when `cv` is a float, and of Optuna's sampler.
+        Seed of the held-out part if `cv` is a float, and of Optuna's sampler.
     n_trials : int, default=100
-        Of "optuna".
+        Number of trials of "optuna".
     timeout : float, default=None
         Seconds after which "optuna" starts no further trial.
     study : optuna.Study, default=None
-        To use instead of a new one in memory; it must maximize. Give it to a single
-        fit: cross-validation clones the estimator, and copies the study with it.
+        Study to use instead of a new one in memory. It must maximize. Use it for a
+        single fit only, because cross-validation clones the estimator and copies the
+        study with it.
     sampler : optuna.samplers.BaseSampler, default=None
         None is the tree-structured Parzen estimator, seeded from `random_state`.
     verbose : int, default=0
@@ -116,20 +119,20 @@ class TunedThresholdsClassifierCV(
     Attributes
     ----------
     estimator_ : classifier
-        The fitted estimator. If it is one of this library (or a Pipeline that ends in
-        one) and its probabilities are cut, it has the same `thresholds_`, so that
-        ``estimator_.save_pretrained(folder)`` keeps them; with ``cv="prefit"`` it is a
-        shallow copy, and the estimator that was passed keeps its own.
+        The fitted estimator. If it is one of skbert, or a Pipeline that ends in one,
+        and probabilities are used, it has the same `thresholds_`. So
+        ``estimator_.save_pretrained(folder)`` keeps them. With ``cv="prefit"`` it is a
+        shallow copy, and the estimator that was passed keeps its own thresholds.
     thresholds_ : ndarray of shape (n_labels,), float64
-        A label is predicted where its score is at least this. May be assigned.
+        A label is predicted if its score is at least its threshold. Can be assigned.
     best_score_ : float
-        The score of `thresholds_` on the scores they were chosen on: a bit optimistic.
+        Score of `thresholds_` on the tuning data. It is slightly optimistic.
     cv_results_ : dict of ndarrays of shape (n_labels,)
-        For ``pd.DataFrame``: "label", "threshold", "score" (the label's own, over all
-        tuning rows), "split0_score" and so on, "mean_score" and "std_score" over the
-        splits, "std_threshold" (of the best threshold in each split, not shrunk),
-        "support" (positives in the tuning data, weighted). A label's own score is F1
-        where `scoring` has none per label.
+        Columns for ``pd.DataFrame``: "label", "threshold", "score" (of the label, over
+        all tuning rows), "split0_score" and so on, "mean_score" and "std_score" over
+        the splits, "std_threshold" (of the best thresholds of the splits, before
+        shrinkage) and "support" (weighted positives in the tuning data). The score of a
+        label is F1 if `scoring` cannot be computed for a single label.
     study_ : optuna.Study
         Only with ``method="optuna"``.
     classes_ : ndarray of shape (n_labels, 2) or (2,)
@@ -137,22 +140,22 @@ class TunedThresholdsClassifierCV(
     response_method_ : str
         "predict_proba" or "decision_function".
     n_features_in_, feature_names_in_
-        Of `estimator_`, if it has them.
+        Those of `estimator_`, if it has them.
 
     See Also
     --------
-    find_thresholds : The same search for scores that you have.
+    find_thresholds : The same search on given scores.
     sklearn.model_selection.TunedThresholdClassifierCV : For one binary label.
 
     Notes
     -----
-    All splits' scores are pooled and cut once, where scikit-learn's class averages the
-    splits' curves: a rare label may have a single positive per split, whose curve says
-    nothing.
+    The scores of all splits are pooled, and the thresholds are tuned on them once.
+    scikit-learn's class averages the curves of the splits instead. A rare label may
+    have a single positive in each split, and such curves say nothing.
 
     Labels without a positive in the tuning data get the shared threshold, with one
-    warning. Unknown cells (NaN in y) do not count; with such y, `cv` must be something
-    that takes them: an int, a float, "prefit", or a splitter that does not look at y.
+    warning. Unknown cells (NaN in y) are left out. If there are any, `cv` must be an
+    int, a float, "prefit", or a splitter that does not read y.
 
     Examples
     --------
@@ -247,8 +250,8 @@ class TunedThresholdsClassifierCV(
         y : array-like, sparse matrix or DataFrame of shape (n, n_labels) or (n,)
             0, 1, bool, or NaN where a label is unknown.
         sample_weight : array-like of shape (n,), default=None
-            Passed to the `fit` of the estimator, and counted in the score that is
-            tuned. A row of weight 0 is in no fold if `cv` is a number. A split of
+            Weights for the `fit` of the estimator and for the score that is tuned. A
+            row of weight 0 is in no fold if `cv` is a number. A split of
             another `cv` is left out if all rows that it holds out have weight 0. (With
             metadata routing, the estimator must request the weights, or say that it
             does not want them.)
@@ -312,7 +315,7 @@ class TunedThresholdsClassifierCV(
     def _make_splits(
         self, X: Any, y: Any, weight: np.ndarray | None, split_params: dict
     ) -> list[Split]:
-        """Return the splits that have something to tune on."""
+        """Return the splits whose held-out rows have a weight."""
         rows = None
         if self.cv is None or isinstance(self.cv, Real):
             rows = rows_with_weight(weight)
@@ -400,13 +403,13 @@ class TunedThresholdsClassifierCV(
 
     @property
     def thresholds_(self) -> Any:
-        """The cut of each label, shape (n_labels,), float64."""
+        """Threshold of each label, shape (n_labels,), float64."""
         return self._thresholds
 
     @thresholds_.setter
     def thresholds_(self, value: Any) -> None:
         self._thresholds = value
-        # What is saved or handed on by itself shall answer the same.
+        # If `estimator_` is saved or used by itself, it predicts the same.
         if self.response_method_ == "predict_proba":
             self.estimator_ = with_thresholds(self.estimator_, value)
 
@@ -422,12 +425,12 @@ class TunedThresholdsClassifierCV(
 
     @property
     def n_features_in_(self) -> int:
-        """Number of features, if `estimator_` tells it."""
+        """Number of features, if `estimator_` has it."""
         return self._of_estimator("n_features_in_")
 
     @property
     def feature_names_in_(self) -> np.ndarray:
-        """Names of the features, if `estimator_` tells them."""
+        """Names of the features, if `estimator_` has them."""
         return self._of_estimator("feature_names_in_")
 
     def _of_estimator(self, name: str) -> Any:
@@ -438,7 +441,7 @@ class TunedThresholdsClassifierCV(
         return getattr(self.estimator_, name)
 
     def get_metadata_routing(self) -> MetadataRouter:
-        """Return who gets the metadata that `fit` is given.
+        """Return the routing of the metadata of `fit`.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""Curves: what a label's scores count as at every cut that makes a difference."""
+"""Counts of a label at every threshold that makes a difference."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Curve", "Domain", "full_curve", "thresholds_at"]
 
 @dataclass(frozen=True)
 class Domain:
-    """The numbers that may be thresholds: [0, 1] for probabilities.
+    """Range of the possible thresholds: [0, 1] for probabilities.
 
     Attributes
     ----------
@@ -29,20 +29,23 @@ class Domain:
 class Curve:
     """Counts at each cut, from the strictest to the most generous.
 
+    A cut predicts all scores down to its own, inclusive.
+
     Attributes
     ----------
     scores : ndarray of shape (n_cuts,), float64
-        The last score that is predicted, descending; inf for the cut, the first, that
+        Lowest score that each cut predicts, descending. The first is inf: that cut
         predicts nothing.
     counts : Counts
-        Of arrays of shape (n_cuts,); what no cut changes is a number.
+        True positives and predictions have shape (n_cuts,). Positives and total are
+        the same for all cuts and are numbers.
     gains : ndarray of shape (n_gains,), int
-        The cuts whose last scores include a positive: any other has a stricter one
-        with the same hits and fewer false alarms.
+        Cuts whose lowest score is that of a positive. Every other cut has a stricter
+        one with as many true positives and fewer false positives.
     corners : ndarray of shape (n_corners,), int
-        The first cut, and those of `gains` whose next scores are not all positive. No
-        score that rises with the hits and falls with the false alarms is better
-        anywhere else.
+        The first cut, and those of `gains` whose next lower score is not that of
+        positives only. The best cut is among them for every metric that rises with the
+        true positives and falls with the false positives.
     """
 
     scores: np.ndarray
@@ -51,14 +54,14 @@ class Curve:
     corners: np.ndarray
 
     def at(self, scores: np.ndarray) -> np.ndarray:
-        """Return the cuts that predict what reaches the given scores."""
+        """Return the cuts that predict all scores down to each of these."""
         return np.searchsorted(-self.scores, -scores, side="right") - 1
 
 
 def full_curve(
     truth: np.ndarray, scores: np.ndarray, weight: np.ndarray | None = None
 ) -> Curve:
-    """Count true positives and predictions at every distinct score.
+    """Count true positives and predictions at each distinct score.
 
     Parameters
     ----------
@@ -72,7 +75,7 @@ def full_curve(
     Returns
     -------
     Curve
-        Of the distinct scores, and of the cut above them all.
+        One cut for each distinct score, and one above all scores.
     """
     order = np.argsort(-scores)
     ranked, hits = scores[order], np.cumsum(truth[order], dtype=np.float64)
@@ -86,7 +89,7 @@ def full_curve(
     return Curve(
         np.insert(ranked[last], 0, np.inf),
         Counts(tp, predicted, tp[-1], predicted[-1]),
-        # Rows are counted here: sums of weights would round.
+        # This compares numbers of rows, because sums of weights are rounded.
         *_corners(hits[last], last + 1),
     )
 
@@ -101,21 +104,21 @@ def _corners(hits: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 def thresholds_at(scores: np.ndarray, cuts: np.ndarray, domain: Domain) -> np.ndarray:
-    """Return the threshold of some cuts.
+    """Return the thresholds of some cuts.
 
     Parameters
     ----------
     scores : ndarray of shape (n_cuts,), float64
-        Of a :class:`Curve`: inf, then distinct scores in descending order.
+        Scores of a :class:`Curve`: inf, then distinct scores in descending order.
     cuts : ndarray of shape (n_chosen,), int
     domain : Domain
 
     Returns
     -------
     ndarray of shape (n_chosen,), float64
-        In the middle between the last score that is predicted and the first that is
-        not. For the cut that predicts nothing it is nan, if nothing in the domain is
-        above all scores.
+        Middle between the lowest score that is predicted and the highest one that is
+        not. For the cut that predicts nothing, it is nan if the domain ends at the
+        highest score.
     """
     spread = (scores[1] - scores[-1]) / 2 or 1.0
     top = scores[1] + spread if np.isinf(domain.high) else domain.high
@@ -124,6 +127,6 @@ def thresholds_at(scores: np.ndarray, cuts: np.ndarray, domain: Domain) -> np.nd
     upper = np.where(cuts == 0, top, scores[cuts])
     lower = np.where(is_last, bottom, scores[np.where(is_last, 0, cuts + 1)])
     middle = lower + (upper - lower) / 2
-    # Between neighbouring floats there is no middle: the upper one serves.
+    # Between neighbouring floats there is no middle, so take the upper one.
     thresholds = np.where(middle > lower, middle, upper)
     return np.where((cuts == 0) & (scores[1] >= top), np.nan, thresholds)

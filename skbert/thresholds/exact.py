@@ -1,6 +1,6 @@
-"""Exact search: the thresholds with the best score on given data, over all cuts.
+"""Exact search for the thresholds with the best score on given data.
 
-Sorting a label's n scores is most of the work: O(n log n) per label.
+Most of the time goes into sorting the n scores of each label: O(n log n) per label.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["TuningData", "best_per_label", "best_shared", "tunable_labels"]
 
 @dataclass(frozen=True)
 class TuningData:
-    """What thresholds are chosen on.
+    """Labels and scores on which thresholds are tuned.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class TuningData:
 
     @property
     def positives(self) -> np.ndarray:
-        """Positives of each label, weighted, shape (n_labels,)."""
+        """Weighted number of positives of each label, shape (n_labels,)."""
         if self.weight is None:
             return self.targets.positives
         return self.weight @ self.targets.values
@@ -72,7 +72,7 @@ class TuningData:
 
 @dataclass(frozen=True)
 class _Cuts:
-    """The cuts of a label among which the search chooses."""
+    """Cuts of a label that can be the best."""
 
     thresholds: np.ndarray
     counts: Counts
@@ -81,7 +81,7 @@ class _Cuts:
     def of(cls, curve: Curve, domain: Domain) -> _Cuts:
         cuts = curve.corners
         if np.isnan(thresholds_at(curve.scores, cuts[:1], domain)[0]):
-            # Nothing is above a probability of 1: the strictest cut predicts those.
+            # No threshold exceeds a probability of 1, so the strictest cut predicts it.
             cuts = np.union1d(cuts[1:], [1])
         return cls(thresholds_at(curve.scores, cuts, domain), curve.counts.at(cuts))
 
@@ -97,8 +97,8 @@ def best_per_label(data: TuningData, objective: Objective) -> np.ndarray:
     Returns
     -------
     ndarray of shape (n_labels,), float64
-        nan for a label without a known positive, or without what else the score
-        needs: nothing can be told. Of several best cuts it is the strictest.
+        The strictest of the best thresholds. nan for labels without a known positive,
+        and for labels whose score is undefined.
     """
     thresholds = np.full(data.targets.n_labels, np.nan)
     labels = tunable_labels(data, objective)
@@ -113,17 +113,17 @@ def best_per_label(data: TuningData, objective: Objective) -> np.ndarray:
 
 
 def tunable_labels(data: TuningData, objective: Objective) -> np.ndarray:
-    """Return the labels whose cut makes a difference, shape (n_tunable,), int."""
+    """Return the labels whose threshold matters, shape (n_tunable,), int."""
     positives = data.targets.positives
     nothing = Counts(0.0, 0.0, positives, data.targets.support)
     return np.flatnonzero((positives > 0) & ~np.isnan(objective.value(nothing)))
 
 
 def _best_cut(counts: Counts, objective: Objective) -> int:
-    """Return the strictest cut with the best value among those that are allowed."""
+    """Return the strictest of the best cuts that meet the requirement."""
     values = np.nan_to_num(objective.value(counts))
     if objective.allows is not None:
-        # If none is, this is the strictest of all.
+        # If no cut meets it, this gives the strictest one.
         values = np.where(objective.allows(counts), values, -np.inf)
     return int(np.argmax(values))
 
@@ -131,10 +131,11 @@ def _best_cut(counts: Counts, objective: Objective) -> int:
 def _best_micro(cuts: list[_Cuts], objective: Objective) -> list[int]:
     """Return the cut of each label that together have the best micro-averaged score.
 
-    It is a ratio of two sums over the labels. Dinkelbach [1]_ turns its maximum into a
-    row of problems without a ratio: given the best value so far, each label by itself
-    maximizes ``numerator - value * denominator``, and so the value rises, until it is
-    the optimum. (Micro-averaged Jaccard rises with F1 and has the same best cuts.)
+    The score is a ratio of two sums over the labels. Dinkelbach's method [1]_ finds its
+    maximum in several rounds without ratios. In each round, every label by itself
+    maximizes ``numerator - value * denominator``, where `value` is the best score so
+    far. The score rises from round to round until it is the optimum. Micro-averaged
+    Jaccard rises with F1 and has the same best cuts.
 
     References
     ----------
@@ -154,7 +155,7 @@ def _best_micro(cuts: list[_Cuts], objective: Objective) -> list[int]:
         tp = sum(of_label.counts.tp[cut] for of_label, cut in pairs)
         predicted = sum(of_label.counts.predicted[cut] for of_label, cut in pairs)
         reached = (1 + square) * tp / (predicted + square * positives)
-        if not reached > best:  # nan, too, ends it
+        if not reached > best:  # also ends on nan
             break
         best, chosen = reached, proposed
     return chosen
@@ -162,23 +163,23 @@ def _best_micro(cuts: list[_Cuts], objective: Objective) -> list[int]:
 
 # --- one threshold for all ------------------------------------------------------------
 
-# The search looks at this many cuts first, and in detail only between those of them
-# where the best can be.
+# The search first evaluates this many cuts. Between them, it evaluates only those
+# stretches that can hold the best cut.
 _N_EDGES = 512
 
 
 def best_shared(data: TuningData, objective: Objective) -> float:
-    """Return the one threshold that is best for all labels together.
+    """Return the threshold that is best if all labels share it.
 
-    Between two cuts no score can be better than with the hits of the more generous
-    one and the false alarms of the stricter one. Most stretches are ruled out by that
-    bound, and in the rest every cut is tried.
+    Between two cuts, no score is better than that of the more generous cut's true
+    positives with the stricter cut's false positives. This bound rules out most
+    stretches. In the others every cut is evaluated.
 
     Parameters
     ----------
     data : TuningData
     objective : Objective
-        One with a requirement ("precision_at_recall") is taken over all cells
+        If it has a requirement ("precision_at_recall"), it is computed over all cells
         together.
 
     Returns
@@ -211,7 +212,7 @@ def best_shared(data: TuningData, objective: Objective) -> float:
 
 
 def _counts_at(curves: list[Curve], scores: np.ndarray) -> Counts:
-    """Return the counts of arrays of shape (n_scores, n_labels)."""
+    """Return the counts of all labels, as arrays of shape (n_scores, n_labels)."""
     cuts = [curve.at(scores) for curve in curves]
     pairs = list(zip(curves, cuts, strict=True))
     return Counts(
@@ -223,13 +224,13 @@ def _counts_at(curves: list[Curve], scores: np.ndarray) -> Counts:
 
 
 def _bounds(counts: Counts) -> Counts:
-    """Return for each stretch between two cuts the best counts that it can have."""
+    """Return the best possible counts in each stretch between two cuts."""
     tp, false_alarms = counts.tp, counts.predicted - counts.tp
     return replace(counts, tp=tp[1:], predicted=false_alarms[:-1] + tp[1:])
 
 
 def _shared_values(counts: Counts, objective: Objective) -> np.ndarray:
-    """Return the value of each row of counts, for all labels together."""
+    """Return the score over all labels for each row of counts."""
     if objective.average != "micro" and objective.allows is None:
         weights = objective.label_weights(replace(counts, tp=0.0, predicted=0.0))
         return np.nan_to_num(objective.value(counts)) @ (weights / weights.sum())
@@ -243,7 +244,7 @@ def _shared_values(counts: Counts, objective: Objective) -> np.ndarray:
 def _shared_threshold(
     curves: list[Curve], score: float, is_nothing: bool, domain: Domain
 ) -> float:
-    """Return the threshold between a score and the next lower one of any label."""
+    """Return the middle between a score and the next lower score of any label."""
     highest = max(curve.scores[1] for curve in curves)
     lowest = min(curve.scores[-1] for curve in curves)
     if is_nothing:

@@ -1,4 +1,4 @@
-"""Objectives: the scores whose best thresholds can be found exactly."""
+"""Scores whose best thresholds can be found exactly."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ __all__ = ["Counts", "Objective", "count", "objective_names", "resolve_objective
 
 @dataclass(frozen=True)
 class Counts:
-    """Weighted counts of a label, or of all labels together.
+    """Weighted numbers of cells of a label, or of all labels together.
 
     Attributes
     ----------
     tp, predicted : float or ndarray
-        True positives, and all that is predicted.
+        True positives, and all predicted cells.
     positives, total : float or ndarray
-        Known positives, and all that is known.
+        Known positives, and all known cells.
     """
 
     tp: Any
@@ -39,7 +39,7 @@ class Counts:
         return replace(self, tp=self.tp[cuts], predicted=self.predicted[cuts])
 
     def sum(self) -> Counts:
-        """Return the counts of all labels, the last axis, together."""
+        """Return the sums over the labels, which are the last axis."""
         parts = (self.tp, self.predicted, self.positives, self.total)
         return Counts(*(np.sum(part, axis=-1) for part in parts))
 
@@ -47,7 +47,7 @@ class Counts:
 def count(
     targets: Targets, chosen: np.ndarray, weight: np.ndarray | None = None
 ) -> Counts:
-    """Count a prediction, label by label.
+    """Count the cells of a prediction for each label.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def count(
     Returns
     -------
     Counts
-        Of arrays of shape (n_labels,), float64.
+        Arrays of shape (n_labels,), float64.
     """
     rows = np.ones(len(targets)) if weight is None else weight
     known_and_chosen = targets.known & chosen
@@ -72,18 +72,19 @@ def count(
 
 @dataclass(frozen=True)
 class Objective:
-    """A score of counts.
+    """A score that is computed from counts.
 
     Attributes
     ----------
     name : str
     average : {"macro", "weighted", "micro"}
     value : callable
-        Counts -> the score, elementwise; nan where it is not defined.
+        Function of `Counts` that returns the score elementwise, nan if undefined.
     allows : callable or None
-        Counts -> bool: which cuts meet the requirement. None: all do.
+        Function of `Counts` that tells which cuts meet the requirement. None means
+        that there is no requirement.
     beta : float
-        Of a score of the F family; Jaccard rises with F1.
+        Beta of F-beta scores. 1 for Jaccard, which has the same best cuts as F1.
     """
 
     name: str
@@ -93,7 +94,7 @@ class Objective:
     beta: float = 1.0
 
     def score(self, counts: Counts) -> float:
-        """Return the score of all labels, given the counts of each."""
+        """Return the score over all labels from the counts of each label."""
         if self.average == "micro":
             return float(self.value(counts.sum()))
         weight = self.label_weights(counts)
@@ -102,7 +103,7 @@ class Objective:
         return float(np.average(np.nan_to_num(self.value(counts)), weights=weight))
 
     def label_weights(self, counts: Counts) -> np.ndarray:
-        """Return how much each label counts in the mean, 0 where it is not defined."""
+        """Return the weight of each label in the mean, 0 if its score is undefined."""
         values = np.asarray(self.value(counts))
         defined = ~np.isnan(values) & (np.asarray(counts.total) > 0)
         if self.average == "weighted" and np.any(counts.positives):
@@ -148,7 +149,7 @@ def _balanced_accuracy(counts: Counts) -> np.ndarray:
     return np.where(both, value, np.nan)
 
 
-# A recall of 0.8 of 5 positives is 4 of them, whatever floats make of 0.8 * 5.
+# A recall of 0.8 for 5 positives means 4 of them, even if 0.8 * 5 is rounded up.
 _ROUNDING = 1e-12
 
 
@@ -157,7 +158,7 @@ def _has_recall(counts: Counts, recall: float) -> np.ndarray:
 
 
 def _has_precision(counts: Counts, precision: float) -> np.ndarray:
-    # Who predicts nothing claims nothing wrong.
+    # Without predictions, no prediction is wrong.
     nothing = np.asarray(counts.predicted) == 0
     return nothing | (_precision(counts) >= precision - _ROUNDING)
 
@@ -204,7 +205,7 @@ _OBJECTIVES: dict[str, tuple[Callable[..., Objective], str]] = {
 
 
 def objective_names() -> list[str]:
-    """Return the names that :func:`resolve_objective` knows."""
+    """Return the names for :func:`resolve_objective`."""
     return list(_OBJECTIVES)
 
 
@@ -217,15 +218,15 @@ def resolve_objective(scoring: Any, params: dict | None = None) -> Objective:
         "f1_", "fbeta_" or "jaccard_" with "macro", "micro" or "weighted",
         "balanced_accuracy", "precision_at_recall" or "recall_at_precision".
     params : dict, default=None
-        ``{"beta": 2.0}`` for the "fbeta_" names, ``{"recall": 0.8}`` and
-        ``{"precision": 0.9}``, the requirement, for the last two.
+        ``{"beta": 2.0}`` for the "fbeta_" names. The requirement ``{"recall": 0.8}`` or
+        ``{"precision": 0.9}`` for the last two names.
 
     Raises
     ------
     ValueError
         If the name is unknown or a parameter is out of range.
     TypeError
-        If a parameter is missing or too much.
+        If a parameter is missing or superfluous.
     """
     if not isinstance(scoring, str) or scoring not in _OBJECTIVES:
         close = get_close_matches(str(scoring), _OBJECTIVES, n=1)

@@ -1,4 +1,4 @@
-"""Sampled search: thresholds for any score at all, by Optuna."""
+"""Search by Optuna for the thresholds with the best score, for any score."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["SampledSearch", "search_thresholds"]
 
 @dataclass(frozen=True)
 class SampledSearch:
-    """How to search.
+    """Settings of the search.
 
     Attributes
     ----------
@@ -28,9 +28,9 @@ class SampledSearch:
     timeout : float or None
         Seconds.
     study : optuna.Study or None
-        None: a new one in memory.
+        None creates one in memory.
     sampler : optuna.samplers.BaseSampler or None
-        None: TPE, seeded.
+        None is TPE with `seed`.
     seed : int or None
     progress : bool
     """
@@ -56,11 +56,13 @@ def search_thresholds(
     ----------
     data : TuningData
     score : callable
-        Thresholds of shape (n_labels,) -> float, greater is better, nan if undefined.
+        Function of thresholds of shape (n_labels,) that returns a float. Greater is
+        better, nan means undefined.
     labels : ndarray of int
-        The labels whose threshold is searched; the others keep that of `starts`.
+        Labels whose thresholds are searched. The others keep those of `starts[0]`.
     starts : sequence of ndarray of shape (n_labels,)
-        Tried first, so that the result is never worse than any of them.
+        Thresholds that are tried first. The result is at least as good as the best of
+        them.
     search : SampledSearch
 
     Returns
@@ -113,7 +115,7 @@ def search_thresholds(
 
 @contextmanager
 def _quiet(search: SampledSearch) -> Iterator[None]:
-    """Silence Optuna's messages, unless progress is to be seen: errors are raised."""
+    """Silence Optuna's messages unless progress is shown; errors are still logged."""
     import optuna
 
     before = optuna.logging.get_verbosity()
@@ -156,7 +158,7 @@ def _open(search: SampledSearch) -> optuna.Study:
 
 
 def _range(data: TuningData, label: int) -> tuple[float, float]:
-    """Return the thresholds that predict all and nothing (or as little as can be)."""
+    """Return thresholds that predict everything, and as little as possible."""
     scores = data.curves[label].scores
     cuts = np.array([0, 1, len(scores) - 1])
     nothing, strictest, everything = thresholds_at(scores, cuts, data.domain)

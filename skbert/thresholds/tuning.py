@@ -1,4 +1,4 @@
-"""Tuning: known labels and scores -> thresholds."""
+"""Thresholds from known labels and scores."""
 
 from __future__ import annotations
 
@@ -93,14 +93,15 @@ def find_thresholds(
     per_label : bool, default=True
         A threshold per label, or else one for all of them.
     shrinkage : float, default=20.0
-        How many positives the best shared threshold is worth. A label with n
+        Weight of the best shared threshold, as a number of positives. A label with n
         positives gets ``w * own + (1 - w) * shared`` with
-        ``w = n / (n + shrinkage)``, in log-odds for probabilities. 0 switches it off,
-        and so does a `scoring` with a requirement, which a moved threshold would miss.
+        ``w = n / (n + shrinkage)``, in log-odds for probabilities. 0 switches shrinkage
+        off. It is also off if `scoring` has a requirement, because a moved threshold
+        would miss it.
     response_method : {"predict_proba", "decision_function"}, default="predict_proba"
         What `y_score` holds. Thresholds of probabilities lie between 0 and 1.
     sample_weight : array-like of shape (n_samples,), default=None
-        A row of weight 2 counts as if it were there twice.
+        A row of weight 2 counts like two rows.
 
     Returns
     -------
@@ -118,28 +119,29 @@ def find_thresholds(
     Warns
     -----
     UserWarning
-        Once, with the names of the labels that have no known positive: they get the
+        Once, with the names of all labels without a known positive. They get the
         shared threshold.
 
     See Also
     --------
-    TunedThresholdsClassifierCV : Does it for an estimator, out of fold.
+    TunedThresholdsClassifierCV : Tunes the thresholds of an estimator, out of fold.
 
     Notes
     -----
-    Every distinct score is a candidate, not a grid of numbers, and the result is the
-    optimum on the data (before shrinkage): for "micro" scores the thresholds are best
-    together, by Dinkelbach's iteration [1]_; for the others each label is on its own.
-    (Labels without a positive take no part in that; and since thresholds of
-    probabilities end at 1, a probability of exactly 1 is always predicted.) A threshold
-    lies in the middle between the last score that is predicted and the next one. Of
-    cuts that are equally good, the strictest is taken. Where no threshold meets the
-    required precision, nothing is predicted.
+    All distinct scores are candidates, so the result is the optimum on the data before
+    shrinkage. For "micro" scores, the thresholds of all labels are optimized together
+    by Dinkelbach's method [1]_. For other scores, each label is optimized by itself.
+    Labels without a positive are left out.
 
-    The optimum of few positives is mostly chance. The weight w is the credibility
-    factor of Bühlmann [2]_: the best linear estimate of a label's own value from n
-    noisy observations and the mean of all labels has this form, and `shrinkage` is
-    the variance of one observation over the variance between labels.
+    A threshold lies in the middle between the lowest score that is predicted and the
+    next lower one. If several are equally good, the strictest is taken. If none has the
+    required precision, nothing is predicted. Thresholds of probabilities are at most 1,
+    so a probability of exactly 1 is always predicted.
+
+    With few positives, the best threshold is mostly chance. The weight w is Bühlmann's
+    credibility factor [2]_. It gives the best linear estimate of a label's value from n
+    noisy observations and the mean of all labels, if `shrinkage` is the variance of one
+    observation divided by the variance between labels.
 
     References
     ----------
@@ -171,13 +173,13 @@ def tuning_data(
     response_method: str = "predict_proba",
     sample_weight: ArrayLike | None = None,
 ) -> TuningData:
-    """Check the scores; rows of weight 0 are left out.
+    """Check the scores and leave out rows of weight 0.
 
     Parameters
     ----------
     targets : Targets
     y_score, response_method, sample_weight
-        See :func:`find_thresholds`; those of a single label may have one dimension.
+        See :func:`find_thresholds`. Scores of a single label may have one dimension.
 
     Returns
     -------
@@ -214,12 +216,12 @@ def tuning_data(
 def _check_scores(scores: np.ndarray, response_method: str) -> None:
     if not np.isfinite(scores).all():
         raise ValueError("The scores contain NaN or infinity where y is known.")
-    # Sums of probabilities, as voting classifiers make them, round.
+    # Voting classifiers add up probabilities, and the sums have rounding errors.
     outside = (scores < -_ROUNDING) | (scores > 1 + _ROUNDING)
     if response_method == "predict_proba" and outside.any():
         raise ValueError(
-            "The scores are not all between 0 and 1. If they are decision values and "
-            "no probabilities, pass response_method='decision_function'."
+            "The scores are not all between 0 and 1. If they are decision values, pass "
+            "response_method='decision_function'."
         )
 
 
@@ -247,11 +249,11 @@ def tune_exactly(
     Warns
     -----
     UserWarning
-        Of the labels that get the shared threshold for want of positives.
+        If labels get the shared threshold because they have no positive.
     """
     check_tunable(data, objective)
     if per_label:
-        # A requirement that a label's own threshold meets would be missed again.
+        # A threshold that is moved would miss its requirement.
         strength = shrinkage if objective.allows is None else 0.0
         own = best_per_label(data, objective)
         warn_of_missing(data, np.isnan(own))
@@ -265,12 +267,12 @@ def tune_exactly(
 
 
 def check_tunable(data: TuningData, objective: Objective) -> None:
-    """Check that there is something to tune.
+    """Check that at least one threshold can be tuned.
 
     Raises
     ------
     ValueError
-        If no label has what the score needs.
+        If no label has the known cells that the score needs.
     """
     if len(tunable_labels(data, objective)) == 0:
         needs = (
@@ -285,7 +287,7 @@ def check_tunable(data: TuningData, objective: Objective) -> None:
 
 
 def warn_of_missing(data: TuningData, missing: np.ndarray) -> None:
-    """Warn of labels that nothing could be tuned for."""
+    """Warn that some labels have no threshold of their own."""
     names = data.targets.names[missing]
     if len(names) == 0:
         return
@@ -305,17 +307,17 @@ def shrink(
     shrinkage: float,
     domain: Domain,
 ) -> np.ndarray:
-    """Move each label's threshold toward the shared one, the rarer the further.
+    """Move thresholds toward the shared one, those of rare labels the furthest.
 
     Parameters
     ----------
     own : ndarray of shape (n_labels,)
-        nan for a label that gets the shared one.
+        Best threshold of each label. nan is replaced by `shared`.
     shared : float
     positives : ndarray of shape (n_labels,)
-        Weighted, if rows are.
+        Number of positives, or their weight if rows have weights.
     shrinkage : float
-        How many positives the shared threshold is worth.
+        Weight of the shared threshold, as a number of positives.
     domain : Domain
 
     Returns
@@ -330,11 +332,11 @@ def shrink(
     moved = weight * own + (1 - weight) * shared
     if not np.isinf(domain.high):
         ends = np.array([own, np.full_like(own, shared)])
-        # The edges have infinite log-odds, from which no weight would ever lead away.
+        # 0 and 1 have infinite log-odds, so their mean is taken as it is.
         inside = np.all((ends > 0) & (ends < 1), axis=0)
         log_odds = logit(np.where(inside, ends, 0.5))
         mean = expit(weight * log_odds[0] + (1 - weight) * log_odds[1])
         moved = np.where(inside, mean, moved)
-    # Log-odds round: nothing is led outside, and what is not moved stays as it was.
+    # Undo rounding errors of the log-odds.
     moved = np.clip(moved, np.minimum(own, shared), np.maximum(own, shared))
     return np.where(weight == 1, own, np.where(weight == 0, shared, moved))

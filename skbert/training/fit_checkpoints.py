@@ -94,7 +94,7 @@ def check_checkpoint_dir(estimator) -> None:
 
 def _unusable(name: str | bytes, why: object) -> ValueError:
     return ValueError(
-        f"checkpoint_dir={name!r} is no folder that can be written to: {why}. Name "
+        f"checkpoint_dir={name!r} is not a folder that can be written to: {why}. Name "
         "another one, or use None to keep nothing on disk."
     )
 

@@ -329,7 +329,7 @@ def tokens_for(classifier, X, n_labels: int) -> list[Tokens]:
     Raises
     ------
     TypeError, ValueError
-        If `X` is no sequence of texts, or the model is missing or damaged.
+        If `X` is not a sequence of texts, or the model is missing or damaged.
     """
     checkpoint = open_checkpoint(
         classifier.model,

@@ -417,7 +417,7 @@ def test_a_beta_that_is_no_finite_number_from_0_is_refused():
 def test_a_vector_answers_for_one_label_and_for_no_more(score):
     column = np.array([[1], [0], [1]])
     assert score(column, column[:, 0]) == 1
-    with pytest.raises(ValueError, match=r"same. In a scorer .*BinaryRelevance"):
+    with pytest.raises(ValueError, match=r"same. In a scorer, .*BinaryRelevance"):
         score(np.eye(2), [1, 0])
     with pytest.raises(ValueError, match="same.$"):
         score(np.eye(3), [1, 0, 1])

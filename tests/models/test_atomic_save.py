@@ -95,8 +95,8 @@ def write(folder, contents):
         ("", ValueError, "folder is '', which may be a variable that is not set; name"),
         (None, TypeError, r"folder is None \(NoneType\); it must be a path"),
         (b"model", TypeError, r"folder is b'model' \(bytes\); it must be a path"),
-        ("~nobody-here/x", ValueError, "folder='~nobody-here/x' is no possible path: "),
-        ("a\0b", ValueError, r"folder='a\\x00b' is no possible path"),
+        ("~nobody-here/x", ValueError, "folder='~nobody-here/x' is not a valid path: "),
+        ("a\0b", ValueError, r"folder='a\\x00b' is not a valid path"),
     ],
 )
 def test_what_is_no_folder_is_named(
@@ -138,7 +138,7 @@ def test_files_of_others_are_not_touched(
     before = files_in(tmp_path)
     monkeypatch.chdir(tmp_path)
 
-    with pytest.raises(ValueError, match="is no part of a model that") as caught:
+    with pytest.raises(ValueError, match="is not part of a model that") as caught:
         save_model(model(pooling=pooling), ".")
 
     assert str(tmp_path / next(iter(contents))) in str(caught.value)

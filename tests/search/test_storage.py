@@ -92,12 +92,12 @@ def make_newer_journal(path):
         (
             "a.log",
             lambda p: p.write_text("hello\n"),
-            "line 1 is no record of an Optuna",
+            "line 1 is not a record of an Optuna",
         ),
         ("a.log", lambda p: p.write_text("hello"), "it is no Optuna journal"),
-        ("a.log", lambda p: p.write_text('{"a": 1}\n'), "line 1 is no record"),
-        ("a.log", lambda p: p.write_text("[1]\n"), "line 1 is no record"),
-        ("a.log", make_damaged_journal, "line 3 is no record"),
+        ("a.log", lambda p: p.write_text('{"a": 1}\n'), "line 1 is not a record"),
+        ("a.log", lambda p: p.write_text("[1]\n"), "line 1 is not a record"),
+        ("a.log", make_damaged_journal, "line 3 is not a record"),
         ("a.log", make_newer_journal, "cannot be opened"),
     ],
 )

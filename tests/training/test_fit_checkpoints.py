@@ -393,7 +393,8 @@ def test_a_folder_that_cannot_be_written_to_is_refused(tmp_path):
         "",
     ):
         with pytest.raises(
-            ValueError, match="checkpoint_dir='.*' is no folder that can be written to"
+            ValueError,
+            match="checkpoint_dir='.*' is not a folder that can be",
         ):
             check_checkpoint_dir(parameters(name))
 

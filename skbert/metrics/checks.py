@@ -1,4 +1,4 @@
-"""Inputs: what is given to a score -> checked targets, weights and answers."""
+"""Checks of the arguments of scores."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ __all__ = [
 Matrix: TypeAlias = ArrayLike | sparse.spmatrix | sparse.sparray
 
 _TWO_LABELS = (
-    " In a scorer this comes from an estimator whose classes_ has one dimension: "
-    "scikit-learn takes its two labels for the two classes of one. Use an estimator "
-    "with classes_ of shape (n_labels, 2), such as BinaryRelevanceClassifier."
+    " In a scorer, the cause is an estimator whose classes_ has one dimension: "
+    "scikit-learn takes its two labels for the two classes of one label. Use an "
+    "estimator with classes_ of shape (n_labels, 2), such as BinaryRelevanceClassifier."
 )
 
 
@@ -68,8 +68,8 @@ def check_predictions(y_pred: Any, truth: Targets) -> np.ndarray:
     Raises
     ------
     ValueError
-        If the shape is another than that of `truth`, or a known cell holds anything
-        but 0 and 1.
+        If the shape differs from that of `truth`, or a known cell holds anything but
+        0 and 1.
     """
     matrix = _check_matrix(y_pred, truth, "y_pred")
     known = matrix[truth.known]
@@ -88,8 +88,8 @@ def check_scores(y_score: Any, truth: Targets, name: str = "y_score") -> np.ndar
     Raises
     ------
     ValueError
-        If the shape is another than that of `truth`, or the score of a known cell is
-        NaN or infinite.
+        If the shape differs from that of `truth`, or the score of a known cell is NaN
+        or infinite.
     """
     matrix = _check_matrix(y_score, truth, name)
     if not np.isfinite(matrix[truth.known]).all():
@@ -101,7 +101,7 @@ def _check_matrix(values: Any, truth: Targets, name: str) -> np.ndarray:
     dense = values.toarray() if sparse.issparse(values) else values
     matrix = np.asarray(dense, dtype=np.float64)
     if matrix.ndim == 1 and truth.n_labels == 1:
-        # What scikit-learn's scorers hand on of an estimator with a single output.
+        # scikit-learn's scorers pass this for an estimator with a single output.
         matrix = matrix[:, np.newaxis]
     if matrix.shape != truth.values.shape:
         hint = _TWO_LABELS if matrix.ndim == 1 and truth.n_labels == 2 else ""
@@ -113,7 +113,7 @@ def _check_matrix(values: Any, truth: Targets, name: str) -> np.ndarray:
 
 
 def known_cells(truth: Targets, weight: np.ndarray) -> np.ndarray:
-    """Return which cells are known and weigh something.
+    """Return which cells are known and have a positive weight.
 
     Shape: (n_samples,) weights -> (n_samples, n_labels), bool.
     """
@@ -121,7 +121,7 @@ def known_cells(truth: Targets, weight: np.ndarray) -> np.ndarray:
 
 
 def weights_of_known_rows(truth: Targets, weight: np.ndarray) -> np.ndarray:
-    """Return the weights with 0 for rows in which nothing is known.
+    """Return the weights, with 0 for rows without a known cell.
 
     Shape: (n_samples,) -> (n_samples,).
     """
@@ -129,9 +129,9 @@ def weights_of_known_rows(truth: Targets, weight: np.ndarray) -> np.ndarray:
 
 
 def weighted_mean(values: np.ndarray, weight: np.ndarray) -> float:
-    """Return the mean of the values that weigh something, nan if there are none.
+    """Return the mean of the values with a weight, nan if there are none.
 
-    Shape: two of (n,) -> scalar. A value that weighs nothing may be nan.
+    Shape: two of (n,) -> scalar. Values of weight 0 may be nan.
     """
     counts = weight != 0
     if not counts.any():

@@ -1,4 +1,4 @@
-"""Holders: an estimator -> a copy of it that cuts at given thresholds."""
+"""Copies of estimators with other thresholds."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ __all__ = ["with_thresholds"]
 
 
 def with_thresholds(estimator: Any, thresholds: ArrayLike) -> Any:
-    """Return the estimator with its own thresholds set, if it has such.
+    """Return the estimator with these thresholds, if it has thresholds of its own.
 
     Parameters
     ----------
     estimator : estimator
-        Fitted; left as it is.
+        A fitted estimator. It is not changed.
     thresholds : array-like of shape (n_labels,)
-        For probabilities.
+        Thresholds of probabilities.
 
     Returns
     -------
     estimator
-        A shallow copy, where the estimator is one of this library, or a Pipeline that
-        ends in one, or one that is frozen. Otherwise the estimator itself.
+        A shallow copy if the estimator is one of skbert, a Pipeline that ends in one,
+        or a frozen one. Otherwise the estimator itself.
     """
     if getattr(estimator, "response_method_", "predict_proba") != "predict_proba":
-        return estimator  # it cuts decision values
+        return estimator  # its thresholds are for decision values
     if isinstance(estimator, MultiLabelOutputMixin):
-        holder = copy(estimator)
-        holder.thresholds_ = np.array(thresholds)
-        return holder
+        result = copy(estimator)
+        result.thresholds_ = np.array(thresholds)
+        return result
     if isinstance(estimator, Pipeline):
-        holder = copy(estimator)
+        result = copy(estimator)
         name, last = estimator.steps[-1]
-        holder.steps = [
+        result.steps = [
             *estimator.steps[:-1],
             (name, with_thresholds(last, thresholds)),
         ]
-        return holder
+        return result
     if isinstance(estimator, FrozenEstimator):
         return FrozenEstimator(with_thresholds(estimator.estimator, thresholds))
     return estimator

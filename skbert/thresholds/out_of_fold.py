@@ -1,4 +1,4 @@
-"""Tuner: the parameters of the estimator and held-out scores -> tuned thresholds."""
+"""Tuning of thresholds on out-of-fold scores, by either method."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _F1 = resolve_objective("f1_macro")
 
 @dataclass(frozen=True)
 class TunedThresholds:
-    """Thresholds, and how good they are on what they were chosen on.
+    """Thresholds, and their scores on the data that they were tuned on.
 
     Attributes
     ----------
@@ -64,9 +64,9 @@ def tuning_parts(
     method: str,
     weight: np.ndarray | None,
 ) -> list[TuningData]:
-    """Return what each split has to tune on.
+    """Return the tuning data of each split.
 
-    A row that several splits hold out counts once in all.
+    A row that several splits hold out has a total weight of 1.
     """
     times = np.bincount(np.concatenate([part.rows for part in held_out]))
     if weight is None and times.max() > 1:
@@ -82,7 +82,7 @@ def tuning_parts(
 
 
 def make_tuner(estimator: Any) -> Callable[[list[TuningData]], TunedThresholds]:
-    """Return what tunes, as the parameters of the estimator say, once checked.
+    """Check the parameters of the estimator and return a function that tunes.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def make_tuner(estimator: Any) -> Callable[[list[TuningData]], TunedThresholds]:
     Returns
     -------
     callable
-        Data of the splits -> TunedThresholds.
+        Function of the tuning data of all splits that returns `TunedThresholds`.
 
     Raises
     ------
@@ -170,7 +170,7 @@ class _SamplingTuner:
         return TunedThresholds(thresholds, score, results, study)
 
     def _starts(self, data: TuningData) -> list[np.ndarray]:
-        """Return the exact solutions for this score, or for the F1 scores."""
+        """Return the best thresholds for this score, or for two F1 scores."""
         objectives = (
             [resolve_objective("f1_macro"), resolve_objective("f1_micro")]
             if self.objective is None
@@ -189,7 +189,7 @@ class _SamplingTuner:
     def _score(self, data: TuningData, thresholds: np.ndarray) -> float:
         if self.objective is not None:
             return self.objective.score(_counts(data, thresholds))
-        assert self.scorer is not None  # one of them is there
+        assert self.scorer is not None  # one of the two is always given
         return self.scorer(
             data.targets.with_nan(),
             data.scores,
@@ -199,7 +199,7 @@ class _SamplingTuner:
 
 
 def pool(parts: list[TuningData]) -> TuningData:
-    """Return the rows of all splits together."""
+    """Concatenate the tuning data of all splits."""
     if len(parts) == 1:
         return parts[0]
     first = parts[0]
@@ -242,12 +242,12 @@ def _label_results(
 def _label_scores(
     data: TuningData, thresholds: np.ndarray, objective: Objective
 ) -> np.ndarray:
-    """Return each label's own score, nan where it is not defined or has no positive."""
+    """Return the score of each label, nan if it is undefined or has no positive."""
     values = np.asarray(objective.value(_counts(data, thresholds)))
     return np.where(data.targets.positives > 0, values, np.nan)
 
 
 def _over_splits(statistic: Callable, rows: np.ndarray) -> np.ndarray:
-    """Return a statistic of each column without its nan; nan where nothing is left."""
+    """Return a statistic of each column, without nan; nan if nothing is left."""
     columns = [column[~np.isnan(column)] for column in rows.T]
     return np.array([statistic(c) if len(c) else np.nan for c in columns])
